@@ -1,0 +1,68 @@
+"""Checkpoints: folders named by step, complete or not there.
+
+DIR/step-00002000/ holds everything that a run goes on from; DIR/best-00001500/ the generator that did best so far.
+"""
+
+import os
+import shutil
+from pathlib import Path
+
+import tensorflow as tf
+
+from tf_pix2pix.errors import InputError
+
+_PARTIAL = ".partial-"
+
+
+def save(directory: Path, kind: str, step: int, checkpoint: tf.train.Checkpoint, keep: int) -> Path:
+    """Writes DIR/KIND-STEP beside, renames it, then removes all but the last `keep` of that kind.
+
+    Raises:
+      OSError, tf.errors.OpError: the disk does not take it; what was there before is untouched.
+    """
+    final = directory / f"{kind}-{step:08d}"
+    beside = directory / f"{_PARTIAL}{final.name}"
+    try:
+        beside.mkdir(parents=True)
+        checkpoint.write(str(beside / "checkpoint"))
+        shutil.rmtree(final, ignore_errors=True)
+        os.replace(beside, final)
+    finally:
+        shutil.rmtree(beside, ignore_errors=True)
+    for old in steps(directory, kind)[:-keep]:
+        shutil.rmtree(directory / f"{kind}-{old:08d}")
+    return final
+
+
+def steps(directory: Path, kind: str) -> list[int]:
+    """The steps of which there is a complete checkpoint of that kind, in rising order."""
+    return sorted(int(path.name.removeprefix(f"{kind}-")) for path in directory.glob(f"{kind}-[0-9]*"))
+
+
+def forget_after(directory: Path, step: int) -> None:
+    """Removes what a killed run left: half-written checkpoints, and bests of steps that will be run again."""
+    for path in directory.glob(f"{_PARTIAL}*"):
+        shutil.rmtree(path)
+    for best in steps(directory, "best"):
+        if best > step:
+            shutil.rmtree(directory / f"best-{best:08d}")
+
+
+def restore(path: Path, checkpoint: tf.train.Checkpoint, partly: bool = False) -> None:
+    """Restores every object of `checkpoint` from a folder that `save` made.
+
+    Args:
+      partly: the folder may hold more than is asked for (a generator out of a whole training state).
+
+    Raises:
+      InputError: the folder is damaged, or lacks something.
+    """
+    try:
+        status = checkpoint.read(str(path / "checkpoint"))
+        if partly:
+            status.assert_existing_objects_matched().expect_partial()
+        else:
+            status.assert_consumed()
+    except (AssertionError, ValueError, tf.errors.OpError) as error:
+        reason = str(error).strip().splitlines()[0]
+        raise InputError(f"{path} cannot be restored ({reason}); remove it to go on from the one before") from None

@@ -1,0 +1,231 @@
+"""TrainConfig: every hyperparameter, declared once, with its default, help and choices. PRESETS: the paper's."""
+
+import ast
+import dataclasses
+import json
+import math
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from tf_pix2pix.errors import InputError
+
+Size = tuple[int, int]  # (height, width) in pixels
+
+
+def _field(
+    default: Any,
+    help: str,
+    *,
+    choices: tuple[str, ...] | str | None = None,
+    minimum: float | None = None,
+    may_change: bool = False,
+):
+    """A field of TrainConfig.
+
+    Args:
+      choices: the values allowed, or "module.TABLE": the keys of that dict of the package.
+      minimum: the smallest value allowed.
+      may_change: a resumed run may have another value: nothing that is learned depends on it.
+    """
+    metadata = {"help": help, "choices": choices, "minimum": minimum, "may_change": may_change}
+    return dataclasses.field(default=default, metadata=metadata)
+
+
+@dataclass(frozen=True)
+class TrainConfig:
+    """One training run. Sizes are (height, width) in pixels; None means "chosen from the data or the other fields".
+
+    Raises:
+      InputError: a value is not allowed, or two do not fit together.
+    """
+
+    # The pairs.
+    dataset: str = _field("", "a data set's name, or a folder of pairs")
+    data_dir: str | None = _field(
+        None,
+        "where published archives lie or are downloaded to (default: $TFDS_DATA_DIR or ~/tensorflow_datasets)",
+        may_change=True,
+    )
+    input_dir: str | None = _field(None, "folder data: the sub-folder of input pictures (A)")
+    target_dir: str | None = _field(None, "folder data: the sub-folder of target pictures (B)")
+    direction: str = _field("AtoB", "which side is translated to which", choices=("AtoB", "BtoA"))
+    input_channels: int | None = _field(None, "1, 3 or 4 (default: as in the files)", minimum=1)
+    output_channels: int | None = _field(None, "1, 3 or 4 (default: as in the files)", minimum=1)
+    max_bad_images: int = _field(0, "so many unreadable pairs are left out, more end the run", minimum=0)
+    cache_gb: float = _field(
+        2.0, "a set that fits into so many GB of memory is kept there decoded", minimum=0, may_change=True
+    )
+    # Sizes and jitter (paper, appendix 6.2).
+    crop_size: Size = _field((256, 256), "pixels trained on: N or HEIGHTxWIDTH", minimum=1)
+    jitter: bool = _field(True, "resize to load_size, then crop at random; without: resize to crop_size")
+    load_size: Size | None = _field(
+        None, "pixels resized to before the crop: N or HEIGHTxWIDTH (default: 286/256 of crop_size)", minimum=1
+    )
+    fit: str = _field(
+        "stretch",
+        "how a picture gets to load_size: stretched, covering it with its own aspect, or not resized at all",
+        choices=("stretch", "cover", "none"),
+    )
+    flip: bool = _field(True, "mirror half of the pairs")
+    resize_a: str = _field("bicubic", "how A is resized; nearest for label maps", choices="images.RESIZE_METHODS")
+    resize_b: str = _field("bicubic", "how B is resized; nearest for label maps", choices="images.RESIZE_METHODS")
+    # The generator (paper, section 3.2 and appendix 6.1).
+    generator: str = _field("unet", "the generator's architecture", choices="networks.GENERATORS")
+    filters: int = _field(64, "filters of the generator's first layer", minimum=1)
+    depth: int | None = _field(
+        None,
+        "halvings in the U-Net (default: the most that fit crop_size, up to 8), or residual blocks (6, from 256 on 9)",
+        minimum=1,
+    )
+    skips: bool = _field(True, "U-Net skip connections; without: the paper's encoder-decoder")
+    dropout: float = _field(0.5, "dropout rate, the generator's noise", minimum=0)
+    norm: str = _field("instance", "normalisation in both networks", choices="layers.NORMS")
+    upsampling: str = _field(
+        "transpose", "transposed convolution, or nearest-resize + convolution", choices="layers.UPSAMPLINGS"
+    )
+    initializer: str = _field("normal", "initial weights of the convolutions", choices="layers.INITIALIZERS")
+    # The discriminator (paper, section 3.3 and appendix 6.1.2).
+    discriminator_layers: int = _field(3, "PatchGAN layers: 0, 1, 3, 5 see 1, 16, 70, 286 pixels", minimum=0)
+    discriminator_filters: int | None = _field(None, "filters of its first layer (default: as filters)", minimum=1)
+    conditional: bool = _field(True, "the discriminator sees the input picture too")
+    # The objective (paper, section 3.1).
+    adversarial_loss: str = _field("vanilla", "the adversarial loss", choices="losses.ADVERSARIAL_LOSSES")
+    gan_weight: float = _field(1.0, "weight of the generator's adversarial loss", minimum=0)
+    l1_weight: float = _field(100.0, "weight of the generator's L1 loss", minimum=0)
+    gradient_penalty_weight: float = _field(10.0, "weight of the gradient penalty of wgan-gp", minimum=0)
+    # The optimisation (paper, section 3.3).
+    epochs: int = _field(200, "passes over the training pairs", minimum=1, may_change=True)
+    steps: int | None = _field(None, "training steps, instead of epochs", minimum=1, may_change=True)
+    batch_size: int = _field(1, "pairs a step", minimum=1)
+    learning_rate: float = _field(2e-4, "Adam's learning rate in both networks", minimum=0)
+    beta_1: float = _field(0.5, "Adam's beta_1", minimum=0)
+    beta_2: float = _field(0.999, "Adam's beta_2", minimum=0)
+    schedule: str = _field(
+        "constant",
+        "learning rate: constant, or constant for half of the steps and linear to zero over the rest",
+        choices=("constant", "linear"),
+    )
+    ema_decay: float = _field(
+        0.0, "decay of a moving average of the generator's weights, used for samples; 0: off", minimum=0
+    )
+    precision: str = _field(
+        "float32",
+        "what the layers compute in; weights stay float32",
+        choices=("float32", "mixed_float16", "mixed_bfloat16"),
+    )
+    xla: bool = _field(False, "compile the training step with XLA")
+    seed: int = _field(0, "of weights, order, jitter and dropout", minimum=0)
+    # What is written, and when.
+    sample_every: int = _field(1000, "steps between sample grids", minimum=1, may_change=True)
+    eval_every: int = _field(1000, "steps between evaluations on the held-out split", minimum=1, may_change=True)
+    checkpoint_every: int = _field(1000, "steps between checkpoints", minimum=1, may_change=True)
+    log_every: int = _field(50, "steps between lines of metrics.jsonl", minimum=1, may_change=True)
+    keep_checkpoints: int = _field(2, "checkpoints kept, beside the best", minimum=1, may_change=True)
+    samples: int = _field(4, "held-out pictures in a sample grid", minimum=1, may_change=True)
+    eval_pairs: int = _field(100, "held-out pairs evaluated at most", minimum=1)
+
+    def __post_init__(self):
+        for field in dataclasses.fields(self):
+            value = getattr(self, field.name)
+            if value is None:
+                continue
+            minimum, allowed = field.metadata["minimum"], choices(field)
+            if allowed and value not in allowed:
+                raise InputError(f"{field.name}={value} is unknown; choose one of {', '.join(allowed)}")
+            if isinstance(value, float) and not math.isfinite(value):
+                raise InputError(f"{field.name}={value} is not a finite number")
+            if minimum is not None and min(value if isinstance(value, tuple) else (value,)) < minimum:
+                raise InputError(f"{field.name}={format_value(value)} is too small; the least is {minimum}")
+        if any(crop > load for crop, load in zip(self.crop_size, self.jitter_size, strict=True)):
+            raise InputError(
+                f"crop_size={format_value(self.crop_size)} is larger than load_size="
+                f"{format_value(self.jitter_size)}; raise load_size or lower crop_size"
+            )
+        for name in ("dropout", "beta_1", "beta_2", "ema_decay"):
+            if getattr(self, name) >= 1:
+                raise InputError(f"{name}={getattr(self, name)} is too large; it must be below 1")
+        for name in ("input_channels", "output_channels"):
+            if getattr(self, name) not in (None, 1, 3, 4):
+                raise InputError(f"{name}={getattr(self, name)} is not 1 (gray), 3 (RGB) or 4 (RGBA)")
+        if self.load_size and not self.jitter:
+            raise InputError(f"load_size={format_value(self.load_size)} is of no use without jitter; leave out one")
+        if bool(self.input_dir) != bool(self.target_dir):
+            raise InputError("input_dir and target_dir go together; give both or neither")
+
+    @property
+    def jitter_size(self) -> Size:
+        """What training pictures are resized to: load_size, or the paper's 286 for a crop of 256 in proportion."""
+        if not self.jitter:
+            return self.crop_size
+        return self.load_size or tuple(round(side * 286 / 256) for side in self.crop_size)
+
+    def to_json(self) -> str:
+        return json.dumps(dataclasses.asdict(self), indent=2) + "\n"
+
+    @classmethod
+    def from_json(cls, text: str) -> "TrainConfig":
+        """The config that `to_json` wrote.
+
+        Raises:
+          InputError: the text is no JSON object, or has a key that is no field.
+        """
+        try:
+            values = dict(json.loads(text))
+        except ValueError as error:
+            raise InputError(f"it is not a config written by tf_pix2pix: {error}") from None
+        known = {field.name for field in dataclasses.fields(cls)}
+        if unknown := sorted(values.keys() - known):
+            raise InputError(f"unknown config key {', '.join(unknown)}; written by another version of tf_pix2pix?")
+        return cls(**{key: tuple(value) if isinstance(value, list) else value for key, value in values.items()})
+
+
+def format_value(value: Any) -> str:
+    """A field's value as a flag takes it: sizes as HEIGHTxWIDTH."""
+    return "x".join(map(str, value)) if isinstance(value, tuple) else str(value)
+
+
+def choices(field: dataclasses.Field) -> tuple[str, ...] | None:
+    """The values that a field allows, None: any.
+
+    Where they are the keys of a table they are read from its source: importing it would load TensorFlow, which takes
+    seconds that neither `--help` nor a misspelt name should cost.
+    """
+    where = field.metadata["choices"]
+    if not isinstance(where, str):
+        return where
+    return table_keys(where)
+
+
+def table_keys(where: str) -> tuple[str, ...]:
+    """The keys of a plain dict of the package, "module.TABLE", without importing the module."""
+    module, table = where.split(".")
+    package = Path(__file__).parent
+    source = package / f"{module}.py" if (package / f"{module}.py").exists() else package / module / "__init__.py"
+    for node in ast.parse(source.read_text(encoding="utf-8")).body:
+        if isinstance(node, ast.Assign) and getattr(node.targets[0], "id", None) == table:
+            return tuple(ast.literal_eval(key) for key in node.value.keys)
+    raise LookupError(f"{source} has no dict {table}")
+
+
+# One row per published model (paper, appendix 6.2). The files' left side is A.
+PRESETS: dict[str, dict[str, Any]] = {
+    "facades": dict(direction="BtoA", resize_b="nearest", epochs=200, batch_size=1),
+    "cityscapes": dict(direction="BtoA", resize_b="nearest", epochs=200, batch_size=1),
+    "maps": dict(direction="AtoB", epochs=200, batch_size=1),
+    "edges2shoes": dict(direction="AtoB", epochs=15, batch_size=4, jitter=False, flip=False),
+    "edges2handbags": dict(direction="AtoB", epochs=15, batch_size=4, jitter=False, flip=False),
+    # The direction is ours: no source at hand says which side of the published files is the day.
+    "night2day": dict(direction="AtoB", epochs=17, batch_size=4),
+    # Not a published model: something to look at after minutes on a plain CPU.
+    "demo": dict(
+        direction="BtoA",
+        resize_b="nearest",
+        crop_size=(128, 128),
+        filters=32,
+        steps=1500,
+        sample_every=500,
+        eval_every=500,
+        checkpoint_every=500,
+    ),
+}

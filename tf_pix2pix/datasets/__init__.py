@@ -1,0 +1,41 @@
+"""Where pairs come from: one module per kind of source, one table of names. Importing it registers the published sets
+with TensorFlow Datasets, as pix2pix/NAME."""
+
+from pathlib import Path
+
+from tf_pix2pix.datasets import folder, published, synthetic_facades
+from tf_pix2pix.datasets.pairs import Pairs
+from tf_pix2pix.errors import InputError
+
+# Name -> what loads it from the name, the folder for archives, and the (height, width) of pictures that are drawn.
+DATASETS = {
+    "facades": lambda name, data_dir, size: published.load(name, data_dir=data_dir),
+    "cityscapes": lambda name, data_dir, size: published.load(name, data_dir=data_dir),
+    "maps": lambda name, data_dir, size: published.load(name, data_dir=data_dir),
+    "edges2shoes": lambda name, data_dir, size: published.load(name, data_dir=data_dir),
+    "edges2handbags": lambda name, data_dir, size: published.load(name, data_dir=data_dir),
+    "night2day": lambda name, data_dir, size: published.load(name, data_dir=data_dir),
+    "synthetic_facades": lambda name, data_dir, size: synthetic_facades.load(size=size),
+}
+
+
+def load_pairs(
+    dataset: str,
+    *,
+    data_dir: str | None = None,  # where published archives lie or are downloaded to
+    size: tuple[int, int] = (286, 286),  # (height, width) of pictures that are drawn
+    input_dir: str | None = None,  # folders: the sub-folder with A
+    target_dir: str | None = None,  # folders: the sub-folder with B
+) -> dict[str, Pairs]:
+    """The splits "train", "val" and "test" of a set named in DATASETS, or of a folder of pairs.
+
+    Raises:
+      InputError: no such set or folder, or there is something wrong with it; the message names it and the way out.
+    """
+    if dataset in DATASETS:
+        if input_dir or target_dir:
+            raise InputError(f"input_dir and target_dir are for folders; {dataset} has its sides already")
+        return DATASETS[dataset](dataset, data_dir, size)
+    if Path(dataset).is_dir():
+        return folder.load(dataset, input_dir=input_dir, target_dir=target_dir)
+    raise InputError(f"{dataset} is neither a folder nor a known data set; the data sets are {', '.join(DATASETS)}")

@@ -1,0 +1,145 @@
+"""Pairs from a folder of one's own: side-by-side pictures, or two sub-folders of pictures paired by file stem.
+
+Either may lie directly in the folder or in its sub-folders train, val and test.
+"""
+
+import hashlib
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+
+from tf_pix2pix import images
+from tf_pix2pix.datasets.pairs import Pairs
+from tf_pix2pix.errors import InputError
+
+SPLITS = ("train", "val", "test")
+HELD_OUT = 0.1  # the share of pairs held out where no split is given
+LISTED = 20  # so many files are named in a message
+
+Files = dict[str, tuple[Path, ...]]  # file stem -> the side-by-side picture, or (A, B)
+
+
+def load(folder: str, *, input_dir: str | None = None, target_dir: str | None = None) -> dict[str, Pairs]:
+    """The splits "train", "val" and "test" of a folder; what is none of images.EXTENSIONS is passed over.
+
+    Without a val folder a tenth of the pairs (by a hash of the file name, so always the same ones) is held out of train;
+    without a test folder val is test. Both are said.
+
+    Args:
+      input_dir, target_dir: names of the sub-folders with A and B; needed where there are not exactly two.
+
+    Raises:
+      InputError: nothing there, no pictures, files without partner, or no way to tell what is paired with what.
+    """
+    root = Path(folder)
+    if not root.is_dir():
+        raise InputError(f"{folder} is no folder")
+    given = [split for split in SPLITS if (root / split).is_dir()]
+    if given and "train" not in given:
+        raise InputError(
+            f"{root} has a sub-folder {given[0]} but none called train; put the training pairs into {root}/train"
+        )
+    files = {split: _files(root / split, input_dir, target_dir) for split in given}
+    if not given:
+        files["train"] = _files(root, input_dir, target_dir)
+    if "val" not in files:
+        files["train"], files["val"] = _hold_out(files["train"], root)
+        print(
+            f"{root}: no val folder; {len(files['val'])} pairs held out by file name, {len(files['train'])} to train on"
+        )
+    if "test" not in files:
+        files["test"] = files["val"]
+        print(f"{root}: no test folder; val is used as test")
+    return {split: _pairs(list(files[split].values())) for split in SPLITS}
+
+
+def _files(folder: Path, input_dir: str | None, target_dir: str | None) -> Files:
+    """Finds the pairs of one split: file stem -> paths."""
+    sub_folders = sorted(path.name for path in folder.iterdir() if path.is_dir() and not path.name.startswith("."))
+    if input_dir is None and not sub_folders:
+        return {stem: (path,) for stem, path in _pictures(folder).items()}
+    if input_dir is not None:
+        sides = (input_dir, target_dir)
+        if missing := [side for side in sides if not (folder / side).is_dir()]:
+            raise InputError(f"{folder} has no sub-folder {missing[0]}; it has {', '.join(sub_folders) or 'none'}")
+    elif len(sub_folders) == 2:
+        sides = tuple(sub_folders)
+        print(f"{folder}: A is {sides[0]}, B is {sides[1]}, paired by file name")
+    else:
+        raise InputError(
+            f"{folder} has the sub-folders {', '.join(sub_folders)}; say with --input_dir and --target_dir "
+            "which two hold the pairs"
+        )
+    a, b = (_pictures(folder / side) for side in sides)
+    if alone := sorted([a[stem] for stem in a.keys() - b.keys()] + [b[stem] for stem in b.keys() - a.keys()]):
+        raise InputError(
+            f"{_count(alone, 'picture')} without a partner of the same name in the other folder: "
+            f"{_listed(alone)}. Add the partners or remove these"
+        )
+    return {stem: (a[stem], b[stem]) for stem in a}
+
+
+def _pictures(folder: Path) -> dict[str, Path]:
+    """File stem -> path of the pictures in a folder, in order of their names."""
+    paths = sorted(
+        path for path in folder.iterdir() if path.suffix.lower() in images.EXTENSIONS and not path.name.startswith(".")
+    )
+    if not paths:
+        raise InputError(f"{folder} has no pictures ({', '.join(images.EXTENSIONS)})")
+    by_stem: dict[str, Path] = {}
+    for path in paths:
+        if path.stem in by_stem:
+            raise InputError(
+                f"{by_stem[path.stem]} and {path} have the same name but for the ending; rename or remove one"
+            )
+        by_stem[path.stem] = path
+    return by_stem
+
+
+def _hold_out(files: Files, root: Path) -> tuple[Files, Files]:
+    if len(files) < 2:
+        raise InputError(f"{root} has a single pair; two are needed, one to train on and one to look at")
+    by_hash = sorted(files, key=lambda stem: hashlib.sha256(stem.encode()).digest())
+    held_out = set(by_hash[: max(1, round(HELD_OUT * len(files)))])
+    return (
+        {stem: paths for stem, paths in files.items() if stem not in held_out},
+        {stem: paths for stem, paths in files.items() if stem in held_out},
+    )
+
+
+def _pairs(files: Sequence[tuple[Path, ...]]) -> Pairs:
+    def read(index: int) -> tuple[np.ndarray, np.ndarray]:
+        paths = files[index]
+        pictures = [_decode(path) for path in paths]
+        if len(paths) == 1:
+            try:
+                return images.split_side_by_side(pictures[0])
+            except ValueError as error:
+                raise InputError(f"{paths[0]}: {error}") from None
+        a, b = pictures
+        if a.shape[:2] != b.shape[:2]:
+            sizes = " but ".join(
+                f"{path} is {picture.shape[1]}x{picture.shape[0]}"
+                for path, picture in zip(paths, pictures, strict=True)
+            )
+            raise InputError(f"{sizes} (width x height): a pair needs one size")
+        return a, b
+
+    return Pairs(names=[str(paths[0]) for paths in files], read=read)
+
+
+def _decode(path: Path) -> np.ndarray:
+    try:
+        return images.decode(path.read_bytes())
+    except (OSError, ValueError) as error:
+        raise InputError(f"{path}: {error}") from None
+
+
+def _count(things: Sequence, noun: str) -> str:
+    return f"{len(things)} {noun}{'s' * (len(things) > 1)}"
+
+
+def _listed(paths: Sequence[Path]) -> str:
+    more = f" and {len(paths) - LISTED} more" if len(paths) > LISTED else ""
+    return ", ".join(map(str, paths[:LISTED])) + more

@@ -1,0 +1,232 @@
+"""From pairs of pictures to tf.data batches of (input_image, target_image), float32 [n, h, w, c] in [-1, 1].
+
+Two stages. `prepare` does what is the same each time a pair is seen (decode, direction, resize) and keeps the result
+in memory where it fits. `training_batches` does what is drawn afresh each time (order, crop, mirror), inside tf.data.
+
+Example i of a run is a pure function of (seed, i), and batch s holds the examples s * batch_size onwards: a run starts
+at any step at no cost, gets the same batches whatever the number of threads, and shards by index.
+"""
+
+import os
+import sys
+from collections import deque
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
+
+import numpy as np
+import tensorflow as tf
+from tqdm import tqdm
+
+from tf_pix2pix import images
+from tf_pix2pix.datasets.pairs import Pairs
+from tf_pix2pix.errors import InputError
+
+LISTED = 20  # so many bad pairs are named in a message
+
+
+def prepare(
+    pairs: Pairs,
+    *,
+    direction: str,  # "AtoB" or "BtoA"
+    size: tuple[int, int],  # (height, width) to resize to
+    fit: str = "stretch",  # "stretch" to size; "cover" it, keeping the aspect; "none": own size, at least `size`
+    resize_a: str = "bicubic",  # one of images.RESIZE_METHODS
+    resize_b: str = "bicubic",
+    input_channels: int | None = None,  # None: the most that any picture has
+    output_channels: int | None = None,
+    max_bad: int = 0,  # so many bad pairs are left out
+    cache_bytes: float = 2e9,  # the resized set is kept in memory when it is no larger
+) -> Pairs:
+    """Pairs as the source has them -> Pairs of (input, target), uint8, resized, all with the same channels.
+
+    A set that was not verified yet is read once as a whole, with a progress bar, so that what is wrong with it shows
+    before training and not after hours. Pictures keep their channels; gray becomes RGB only beside RGB pictures.
+
+    Raises:
+      InputError: more than max_bad pairs cannot be used (up to 20 are named), or they have other channels than asked.
+    """
+
+    def read_resized(index: int) -> tuple[np.ndarray, np.ndarray]:
+        a, b = pairs.read(index)
+        try:
+            a, b = _fit(a, size, fit, resize_a), _fit(b, size, fit, resize_b)
+        except ValueError as error:
+            raise InputError(f"{pairs.names[index]}: {error}") from None
+        return (a, b) if direction == "AtoB" else (b, a)
+
+    found = _read_whole(read_resized, pairs, cache_bytes)
+    _report_bad(found.bad, max_bad, len(pairs))
+    channels = (input_channels or found.channels[0], output_channels or found.channels[1])
+    for flag, wanted, most in zip(("input_channels", "output_channels"), channels, found.channels, strict=True):
+        if most > wanted or (most < wanted and wanted not in (3, 4)):
+            raise InputError(
+                f"{flag}={wanted}, but {found.widest[flag]} has {most} channels; leave out {flag} to take "
+                "the files' own, or convert the files"
+            )
+
+    def read(position: int) -> tuple[np.ndarray, np.ndarray]:
+        index = found.good[position]
+        pair = found.kept[index] if found.kept else read_resized(index)
+        return tuple(images.with_channels(side, wanted) for side, wanted in zip(pair, channels, strict=True))
+
+    return Pairs([pairs.names[index] for index in found.good], read, verified=True)
+
+
+def _fit(picture: np.ndarray, size: tuple[int, int], fit: str, method: str) -> np.ndarray:
+    """Resizes uint8 [h, w, c] to `size` or, where `fit` says so, to what covers it."""
+    own = picture.shape[:2]
+    if fit == "cover":
+        scale = max(side / own_side for side, own_side in zip(size, own, strict=True))
+        size = tuple(max(side, round(own_side * scale)) for side, own_side in zip(size, own, strict=True))
+    elif fit == "none":
+        if own[0] < size[0] or own[1] < size[1]:
+            raise ValueError(
+                f"its {own[0]}x{own[1]} pixels (height x width) are less than the {size[0]}x{size[1]} of the crop; "
+                "lower crop_size and load_size, or enlarge it with fit=cover"
+            )
+        size = own
+    return images.resize(picture, size, method)
+
+
+@dataclass
+class _Found:
+    """What reading a set as a whole told."""
+
+    good: Sequence[int]  # indices of the pairs that can be used
+    bad: list[str]  # what is wrong with the others
+    channels: list[int]  # the most that an input and a target have
+    widest: dict[str, str]  # which pair that was
+    kept: dict[int, tuple[np.ndarray, np.ndarray]]  # all good pairs, or nothing where they take too much memory
+
+
+def _read_whole(read: Callable, pairs: Pairs, cache_bytes: float) -> _Found:
+    """Reads every pair; of a verified set that would not be kept anyway, the first one."""
+    found = _Found([], [], [0, 0], {}, {})
+    indices = range(len(pairs))
+    if pairs.verified and sum(side.nbytes for side in read(0)) * len(pairs) > cache_bytes:
+        indices = range(1)
+    total_bytes = 0
+    for index, pair in zip(indices, _read_ahead(read, len(indices)), strict=True):
+        if isinstance(pair, InputError):
+            found.bad.append(str(pair))
+            continue
+        found.good.append(index)
+        for side, flag in enumerate(("input_channels", "output_channels")):
+            if pair[side].shape[2] > found.channels[side]:
+                found.channels[side], found.widest[flag] = pair[side].shape[2], pairs.names[index]
+        total_bytes += sum(side.nbytes for side in pair)
+        if total_bytes <= cache_bytes:
+            found.kept[index] = pair
+    if total_bytes > cache_bytes or len(indices) < len(pairs):
+        found.kept = {}
+    if len(indices) < len(pairs):
+        found.good = range(len(pairs))
+    return found
+
+
+def _read_ahead(read: Callable, count: int) -> Iterator[tuple[np.ndarray, np.ndarray] | InputError]:
+    """Yields read(0), read(1), ... in order, with a progress bar, read by as many threads as there are cores; an
+    InputError is yielded, not raised."""
+
+    def attempt(index):
+        try:
+            return read(index)
+        except InputError as error:
+            return error
+
+    ahead = 8 * (os.cpu_count() or 1)  # enough for every thread, few enough for any memory
+    waiting: deque[Future] = deque()
+    with ThreadPoolExecutor(os.cpu_count()) as pool, tqdm(total=count, desc="reading pairs", disable=None) as bar:
+        for index in range(count + ahead):
+            if index < count:
+                waiting.append(pool.submit(attempt, index))
+            if index >= ahead and waiting:
+                yield waiting.popleft().result()
+                bar.update()
+
+
+def _report_bad(bad: list[str], max_bad: int, count: int) -> None:
+    """Says which pairs are left out, or raises InputError where they are more than max_bad, or all."""
+    if not bad:
+        return
+    listed = "; ".join(bad[:LISTED]) + (f"; and {len(bad) - LISTED} more" if len(bad) > LISTED else "")
+    if len(bad) > max_bad or len(bad) == count:
+        raise InputError(
+            f"{len(bad)} of {count} pairs cannot be used: {listed}. Mend or remove them, "
+            "or leave so many out with --max_bad_images"
+        )
+    print(f"left out {len(bad)} of {count} pairs (--max_bad_images={max_bad}): {listed}", file=sys.stderr)
+
+
+def training_batches(
+    pairs: Pairs,  # from `prepare`
+    *,
+    batch_size: int,  # of all shards together
+    crop_size: tuple[int, int],  # (height, width), at most the pairs' own
+    flip: bool,  # mirror half of the pairs
+    seed: int,
+    start_step: int = 0,  # the first batch is that of this step
+    steps: int | None = None,  # the step to stop before; None: go on for ever
+    shard: int = 0,  # this worker's number of
+    shards: int = 1,  # so many workers, each getting batch_size / shards of each batch
+) -> tf.data.Dataset:
+    """Endless shuffled epochs of jittered pairs (paper, appendix 6.2), each pair once per epoch.
+
+    Returns:
+      A dataset of (input_image, target_image), float32 [batch_size / shards, *crop_size, c] in [-1, 1].
+
+    Raises:
+      ValueError: batch_size is no multiple of shards.
+    """
+    if batch_size % shards:
+        raise ValueError(f"batch_size={batch_size} cannot be shared by {shards} workers; use a multiple")
+    count = len(pairs)
+
+    def example(i):
+        epoch, position = i // count, i % count
+        index = tf.random.experimental.index_shuffle(position, [seed, epoch], count - 1)
+        top, left, mirror = tf.unstack(tf.random.stateless_uniform([3], [seed, i]))
+        pair = []
+        for picture in _read_in_graph(pairs, index):
+            picture = _crop(picture, crop_size, top, left)
+            pair.append(tf.reverse(picture, axis=[1]) if flip and mirror < 0.5 else picture)
+        return tuple(images.to_float(picture) for picture in pair)
+
+    stop = np.iinfo(np.int64).max // 2 if steps is None else steps * batch_size
+    examples = tf.data.Dataset.range(start_step * batch_size, stop).shard(shards, shard)
+    return (
+        examples.map(example, num_parallel_calls=tf.data.AUTOTUNE, deterministic=True)
+        .batch(batch_size // shards, drop_remainder=True)
+        .prefetch(tf.data.AUTOTUNE)
+    )
+
+
+def held_out_batches(pairs: Pairs, *, batch_size: int, crop_size: tuple[int, int]) -> tf.data.Dataset:
+    """Every pair once, in order, the central crop, not mirrored; the last batch may be smaller.
+
+    Returns:
+      A dataset of (input_image, target_image), float32 [n, *crop_size, c] in [-1, 1].
+    """
+
+    def example(index):
+        return tuple(images.to_float(_crop(picture, crop_size, 0.5, 0.5)) for picture in _read_in_graph(pairs, index))
+
+    examples = tf.data.Dataset.range(len(pairs))
+    return examples.map(example, num_parallel_calls=tf.data.AUTOTUNE).batch(batch_size).prefetch(1)
+
+
+def _read_in_graph(pairs: Pairs, index: tf.Tensor) -> list[tf.Tensor]:
+    """pairs.read inside tf.data -> [input, target], uint8 [h, w, c]."""
+    pair = tf.numpy_function(lambda i: pairs.read(int(i)), [index], [tf.uint8, tf.uint8])
+    for picture, example in zip(pair, pairs.read(0), strict=True):
+        picture.set_shape([None, None, example.shape[2]])
+    return pair
+
+
+def _crop(picture: tf.Tensor, size: tuple[int, int], top, left) -> tf.Tensor:
+    """[h, w, c] -> [*size, c]; top and left in [0, 1) say where among the places possible."""
+    shape = tf.shape(picture)
+    places = tf.cast(shape[:2] - size + 1, tf.float32)
+    offsets = tf.unstack(tf.cast(places * [top, left], tf.int32))
+    return tf.slice(picture, [*offsets, 0], [*size, picture.shape[2]])

@@ -1,0 +1,95 @@
+"""The blocks that the networks are made of: normalisations, upsamplings and initial weights, each by name."""
+
+import keras
+import tensorflow as tf
+
+EPSILON = 1e-5  # of the normalisations, as in Torch, where the paper's models come from; Keras' default is 1e-3
+
+
+class InstanceNormalization(keras.layers.Layer):
+    """Normalises each channel of each picture over its own pixels, then scales and shifts it (arXiv 1607.08022, eq. 2).
+
+    At batch size 1 it is the arithmetic of the paper's batch normalisation. 4-D all through, so that converted graphs
+    stay within what mobile delegates take (GroupNormalization goes through 5-D). Statistics are computed in float32.
+
+    Input and output: [n, h, w, c] of the layer's compute dtype.
+    """
+
+    def __init__(self, epsilon: float = EPSILON, gamma_initializer="ones", **kwargs):
+        super().__init__(**kwargs)
+        self.epsilon = epsilon
+        self.gamma_initializer = keras.initializers.get(gamma_initializer)
+
+    def build(self, input_shape):
+        channels = (input_shape[-1],)
+        self.gamma = self.add_weight(name="gamma", shape=channels, initializer=self.gamma_initializer)
+        self.beta = self.add_weight(name="beta", shape=channels, initializer="zeros")
+
+    def call(self, inputs):
+        x = tf.cast(inputs, tf.float32)
+        mean, variance = tf.nn.moments(x, axes=[1, 2], keepdims=True)
+        gamma, beta = tf.cast(self.gamma, tf.float32), tf.cast(self.beta, tf.float32)
+        return tf.cast(tf.nn.batch_normalization(x, mean, variance, beta, gamma, self.epsilon), inputs.dtype)
+
+    def get_config(self):
+        gamma = keras.initializers.serialize(self.gamma_initializer)
+        return {**super().get_config(), "epsilon": self.epsilon, "gamma_initializer": gamma}
+
+
+class ReflectionPadding2D(keras.layers.Layer):
+    """Mirrors `padding` pixels p at each border, which is not repeated: [n, h, w, c] -> [n, h + 2p, w + 2p, c]."""
+
+    def __init__(self, padding: int, **kwargs):
+        super().__init__(**kwargs)
+        self.padding = padding
+
+    def call(self, inputs):
+        border = [self.padding, self.padding]
+        return tf.pad(inputs, [[0, 0], border, border, [0, 0]], mode="REFLECT")
+
+    def compute_output_shape(self, input_shape):
+        n, h, w, c = input_shape
+        return n, h and h + 2 * self.padding, w and w + 2 * self.padding, c
+
+    def get_config(self):
+        return {**super().get_config(), "padding": self.padding}
+
+
+# Initial weights of the convolutions, each from a seed: arXiv 1611.07004 appendix 6.2, and the usual others.
+INITIALIZERS = {
+    "normal": lambda seed: keras.initializers.RandomNormal(stddev=0.02, seed=seed),
+    "xavier": lambda seed: keras.initializers.VarianceScaling(0.02**2, "fan_avg", "untruncated_normal", seed=seed),
+    "kaiming": lambda seed: keras.initializers.VarianceScaling(2.0, "fan_in", "untruncated_normal", seed=seed),
+    "orthogonal": lambda seed: keras.initializers.Orthogonal(gain=0.02, seed=seed),
+}
+
+
+def _normal_scale(seed):
+    return keras.initializers.RandomNormal(mean=1.0, stddev=0.02, seed=seed)
+
+
+# Normalisations, each from a seed of its scale's initial values, N(1, 0.02), and Keras' own arguments.
+NORMS = {
+    "instance": lambda seed, **options: InstanceNormalization(gamma_initializer=_normal_scale(seed), **options),
+    "batch": lambda seed, **options: keras.layers.BatchNormalization(
+        epsilon=EPSILON, momentum=0.9, gamma_initializer=_normal_scale(seed), **options
+    ),
+    "none": lambda seed, **options: keras.layers.Identity(**options),
+}
+
+
+def _transposed_convolution(x, filters, kernel_size, **options):
+    if kernel_size % 2 == 0:
+        return keras.layers.Conv2DTranspose(filters, kernel_size, strides=2, padding="same", **options)(x)
+    # Odd kernels: Torch's alignment (padding 1, output padding 1), which drops the first row and column of 2n + 1.
+    x = keras.layers.Conv2DTranspose(filters, kernel_size, strides=2, padding="valid", **options)(x)
+    return keras.layers.Cropping2D(((1, 0), (1, 0)), dtype=options.get("dtype"))(x)
+
+
+def _resize_convolution(x, filters, kernel_size, **options):
+    x = keras.layers.UpSampling2D(2, interpolation="nearest", dtype=options.get("dtype"))(x)
+    return keras.layers.Conv2D(filters, 3, padding="same", **options)(x)
+
+
+# Ways to twice the height and width: (x, filters, kernel_size of a transposed convolution, Keras' own arguments).
+UPSAMPLINGS = {"transpose": _transposed_convolution, "resize": _resize_convolution}

@@ -1,0 +1,183 @@
+"""The run directory: its files, its config, and a generator restored from it.
+
+config.json; checkpoints/ (step-* and best-*); metrics.jsonl; logs/ (TensorBoard); samples/step_*.png.
+"""
+
+import dataclasses
+import importlib.util
+import json
+import os
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+from tf_pix2pix import checkpoints, images
+from tf_pix2pix.config import TrainConfig, format_value
+from tf_pix2pix.errors import InputError
+from tf_pix2pix.networks import GENERATORS, patchgan_discriminator
+
+
+def build_generator(config: TrainConfig) -> keras.Model:
+    """The generator that a config describes; its channels must be known. Raises InputError where sizes do not fit."""
+    try:
+        return GENERATORS[config.generator](
+            config.input_channels,
+            config.output_channels,
+            size=config.crop_size,
+            depth=config.depth,
+            filters=config.filters,
+            skips=config.skips,
+            dropout=config.dropout,
+            norm=config.norm,
+            upsampling=config.upsampling,
+            initializer=config.initializer,
+            seed=config.seed,
+            dtype=config.precision,
+        )
+    except ValueError as error:
+        raise InputError(f"crop_size={format_value(config.crop_size)}, generator={config.generator}: {error}") from None
+
+
+def build_discriminator(config: TrainConfig) -> keras.Model:
+    """The discriminator that a config describes; its channels must be known."""
+    return patchgan_discriminator(
+        config.input_channels,
+        config.output_channels,
+        layers=config.discriminator_layers,
+        filters=config.discriminator_filters or config.filters,
+        conditional=config.conditional,
+        norm=config.norm,
+        initializer=config.initializer,
+        seed=config.seed + 1,  # other initial weights than the generator's
+        dtype=config.precision,
+    )
+
+
+def check(run_dir: Path, config: TrainConfig) -> None:
+    """Raises InputError where a run of this config cannot be started or resumed in run_dir. Writes nothing."""
+    existing = next(path for path in (run_dir, *run_dir.absolute().parents) if path.exists())
+    if not existing.is_dir() or not os.access(existing, os.W_OK):
+        raise InputError(
+            f"{run_dir} cannot be written: {existing} is {'read-only' if existing.is_dir() else 'a file'}; "
+            "choose another --output_dir"
+        )
+    if not (run_dir / "config.json").exists():
+        return
+    old = read_config(run_dir)
+    differing = [
+        f"{field.name} {format_value(getattr(old, field.name))} -> {format_value(new)}"
+        for field in dataclasses.fields(config)
+        if not field.metadata["may_change"]
+        and (new := getattr(config, field.name)) != getattr(old, field.name)
+        and not (new is None and field.name in ("input_channels", "output_channels"))  # taken from the files
+    ]
+    if differing:
+        raise InputError(
+            f"{run_dir} holds a run with another config: {', '.join(differing)}; "
+            "give the same to resume it, or another --output_dir"
+        )
+
+
+def read_config(run_dir: str | os.PathLike) -> TrainConfig:
+    """The config of a run. Raises InputError where run_dir is none."""
+    path = Path(run_dir) / "config.json"
+    try:
+        return TrainConfig.from_json(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise InputError(f"{run_dir} is no run directory: {path}: {error.strerror}") from None
+    except InputError as error:
+        raise InputError(f"{path}: {error}") from None
+
+
+def write_config(run_dir: Path, config: TrainConfig) -> None:
+    """Makes run_dir and writes config.json."""
+    run_dir.mkdir(parents=True, exist_ok=True)
+    _replace(run_dir / "config.json", config.to_json())
+
+
+def append_metrics(run_dir: Path, record: dict[str, Any]) -> None:
+    """Adds a line to metrics.jsonl."""
+    with open(run_dir / "metrics.jsonl", "a", encoding="utf-8") as file:
+        file.write(json.dumps(record) + "\n")
+
+
+def read_metrics(run_dir: Path) -> list[dict[str, Any]]:
+    """The records of metrics.jsonl; a last line that a kill cut short is left out."""
+    path = run_dir / "metrics.jsonl"
+    lines = path.read_text(encoding="utf-8").splitlines(keepends=True) if path.exists() else []
+    return [json.loads(line) for line in lines if line.endswith("\n")]
+
+
+def forget_after(run_dir: Path, step: int) -> None:
+    """Removes what was written about steps after `step`, which will be run again."""
+    checkpoints.forget_after(run_dir / "checkpoints", step)
+    records = [record for record in read_metrics(run_dir) if record["step"] <= step]
+    _replace(run_dir / "metrics.jsonl", "".join(json.dumps(record) + "\n" for record in records))
+
+
+def write_sample_grid(run_dir: Path, step: int, pictures: list[tuple[np.ndarray, np.ndarray, np.ndarray]]) -> Path:
+    """Writes samples/step_STEP.png from rows of (input, output, target), uint8 [h, w, c] each."""
+    path = run_dir / "samples" / f"step_{step:08d}.png"
+    path.parent.mkdir(exist_ok=True)
+    images.write_png(path, images.sample_grid(["input", "output", "target"], pictures))
+    return path
+
+
+def summary_writer(run_dir: Path) -> Callable[..., None]:
+    """Writes TensorBoard events, where it is installed: (step, scalars={name: value}, images={name: uint8})."""
+    if importlib.util.find_spec("tensorboard") is None:
+        print("no TensorBoard events are written; pip install 'tf_pix2pix[tensorboard]' adds them")
+        return lambda step, scalars=None, images=None: None
+    writer = tf.summary.create_file_writer(str(run_dir / "logs"))
+
+    def write(step, scalars=None, images=None):
+        with writer.as_default(step):
+            for name, value in (scalars or {}).items():
+                tf.summary.scalar(name, value)
+            for name, pictures in (images or {}).items():
+                tf.summary.image(name, pictures, max_outputs=len(pictures))
+        writer.flush()
+
+    return write
+
+
+def restore_generator(run_dir: str | os.PathLike, checkpoint: str = "best") -> keras.Model:
+    """The generator of a run, its moving average where the run keeps one.
+
+    Args:
+      checkpoint: "best" (by L1 on the held-out pairs), "latest", or a step of which there is a checkpoint.
+
+    Returns:
+      A Keras model: float32 [n, h, w, input_channels] -> [n, h, w, output_channels] in [-1, 1]; call it with
+      training=False.
+
+    Raises:
+      InputError: run_dir is no run, or there is no such checkpoint.
+    """
+    config = read_config(run_dir)
+    directory = Path(run_dir) / "checkpoints"
+    there = {f"{step}": directory / f"step-{step:08d}" for step in checkpoints.steps(directory, "step")}
+    if there:
+        there["latest"] = list(there.values())[-1]
+    if best := checkpoints.steps(directory, "best"):
+        there["best"] = directory / f"best-{best[-1]:08d}"
+    if str(checkpoint) not in there:
+        raise InputError(f"{run_dir} has no checkpoint {checkpoint}; it has {', '.join(there) or 'none'}")
+    generator = build_generator(config)
+    name = "ema_generator" if config.ema_decay else "generator"
+    checkpoints.restore(there[str(checkpoint)], tf.train.Checkpoint(**{name: generator}), partly=True)
+    return generator
+
+
+def _replace(path: Path, text: str) -> None:
+    """Writes a text file beside, then renames it."""
+    beside = path.with_name(path.name + ".partial")
+    try:
+        beside.write_text(text, encoding="utf-8")
+        os.replace(beside, path)
+    finally:
+        beside.unlink(missing_ok=True)

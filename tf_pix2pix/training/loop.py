@@ -1,0 +1,185 @@
+"""The loop around the training step: progress, metrics, samples, checkpoints, and stopping in good order."""
+
+import contextlib
+import math
+import signal
+import threading
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import numpy as np
+import tensorflow as tf
+from tqdm import tqdm
+
+from tf_pix2pix import checkpoints, images, runs
+from tf_pix2pix.config import TrainConfig
+from tf_pix2pix.datasets.pairs import Pairs
+from tf_pix2pix.errors import RunError
+from tf_pix2pix.input_pipeline import held_out_batches, training_batches
+from tf_pix2pix.metrics import paired_metrics
+from tf_pix2pix.training.step import LOSSES, TrainState, make_train_step, make_translate
+
+
+def run_loop(
+    config: TrainConfig,
+    run_dir: Path,
+    state: TrainState,
+    train_pairs: Pairs,  # from input_pipeline.prepare
+    held_out: Pairs,  # from input_pipeline.prepare
+    total_steps: int,
+) -> Path:
+    """Trains from the state's step to total_steps, or until a signal asks to stop; returns the last sample grid's path.
+
+    Raises:
+      RunError: a loss is no longer finite.
+      OSError, tf.errors.OpError: the disk or the data gave up.
+    """
+    batches = _batches(config, train_pairs, int(state.step), total_steps)
+    train_step = make_train_step(state, config)
+    shown = _Shown(config, run_dir, make_translate(state.sampled), held_out)
+
+    def save(step):
+        checkpoints.save(run_dir / "checkpoints", "step", step, state.checkpoint(), config.keep_checkpoints)
+
+    step = saved = int(state.step)
+    if step == 0:
+        print(f"untrained samples: {shown.sample(0)}")
+        shown.evaluate(0, state)
+    window = _Window(config, len(train_pairs))
+    progress = tqdm(total=total_steps, initial=step, unit="step", disable=None, smoothing=0.05)
+    with _stop_signals() as stop, progress:
+        while step < total_steps and not stop.is_set():
+            with window.waiting():
+                batch = next(batches)
+            window.losses.append(train_step(*batch))
+            step += 1
+            progress.update()
+            last = step == total_steps
+            if last or step % config.log_every == 0:
+                values = window.close(step)
+                progress.set_postfix_str(_status(values))
+                shown.record({**values, "learning_rate": float(state.generator_optimizer.learning_rate)})
+                if not all(math.isfinite(values[name]) for name in LOSSES):
+                    raise RunError(f"step {step}: a loss is no longer finite ({_status(values)})")
+            if last or step % config.sample_every == 0:
+                grid = shown.sample(step)
+            if last or step % config.eval_every == 0:
+                shown.evaluate(step, state)
+            if last or step % config.checkpoint_every == 0:
+                save(step)
+                saved = step
+    if step == total_steps:
+        print(f"done: {total_steps} steps; sample grid: {grid}")
+        return grid
+    if saved != step:
+        save(step)
+    grid = shown.sample(step)
+    print(f"stopped at step {step} of {total_steps}, all is saved; the same command goes on. Sample grid: {grid}")
+    return grid
+
+
+def _batches(config: TrainConfig, train_pairs: Pairs, start_step: int, total_steps: int) -> Iterator:
+    batches = training_batches(
+        train_pairs,
+        batch_size=config.batch_size,
+        crop_size=config.crop_size,
+        flip=config.flip,
+        seed=config.seed,
+        start_step=start_step,
+        steps=total_steps,
+    )
+    return iter(tf.distribute.get_strategy().experimental_distribute_dataset(batches))
+
+
+class _Shown:
+    """What a run shows of itself: metrics.jsonl, TensorBoard events, sample grids, and the best checkpoint."""
+
+    def __init__(self, config: TrainConfig, run_dir: Path, translate: Callable, held_out: Pairs):
+        self._run_dir, self._translate = run_dir, translate
+        self._held_out = held_out_batches(held_out, batch_size=1, crop_size=config.crop_size)
+        self._samples = held_out_batches(held_out.spread(config.samples), batch_size=1, crop_size=config.crop_size)
+        self._summaries = runs.summary_writer(run_dir)
+        records = runs.read_metrics(run_dir)
+        self._best = min((record["val_l1"] for record in records if "val_l1" in record), default=math.inf)
+
+    def record(self, values: dict[str, float]) -> None:
+        runs.append_metrics(self._run_dir, values)
+        self._summaries(values["step"], scalars={name: value for name, value in values.items() if name != "step"})
+
+    def sample(self, step: int) -> Path:
+        rows = []
+        for input_image, target_image in self._samples:
+            sides = (input_image, self._translate(input_image), target_image)
+            rows.append(tuple(images.to_uint8(side[0]) for side in sides))
+        self._summaries(step, images={"output and target": np.stack([np.hstack(row[1:]) for row in rows])})
+        return runs.write_sample_grid(self._run_dir, step, rows)
+
+    def evaluate(self, step: int, state: TrainState) -> None:
+        values = paired_metrics(self._translate, self._held_out)
+        self.record({"step": step, **{f"val_{name}": value for name, value in values.items()}})
+        tqdm.write(f"step {step}, held out: " + ", ".join(f"{name} {value:.4g}" for name, value in values.items()))
+        if values["l1"] < self._best:
+            self._best = values["l1"]
+            checkpoints.save(self._run_dir / "checkpoints", "best", step, state.best_checkpoint(), keep=1)
+
+
+class _Window:
+    """The losses and the time since the last record."""
+
+    def __init__(self, config: TrainConfig, pairs: int):
+        self._batch_size, self._pairs = config.batch_size, pairs
+        self._open()
+
+    def _open(self):
+        self.losses: list[dict[str, tf.Tensor]] = []
+        self._opened, self._waited = time.monotonic(), 0.0
+
+    @contextlib.contextmanager
+    def waiting(self) -> Iterator[None]:
+        """Around what waits for data."""
+        asked = time.monotonic()
+        yield
+        self._waited += time.monotonic() - asked
+
+    def close(self, step: int) -> dict[str, float]:
+        """The means of the losses, images per second, and the share of the time that was spent waiting for data."""
+        means = {name: float(np.mean([losses[name] for losses in self.losses])) for name in LOSSES}
+        seconds = time.monotonic() - self._opened
+        values = {
+            "step": step,
+            "epoch": step * self._batch_size / self._pairs,
+            **means,
+            "images_per_second": len(self.losses) * self._batch_size / seconds,
+            "data_wait": self._waited / seconds,
+        }
+        self._open()
+        return values
+
+
+def _status(values: dict[str, float]) -> str:
+    losses = ", ".join(f"{name.removesuffix('_loss')} {values[name]:.3f}" for name in LOSSES)
+    speed = f"{values['images_per_second']:.1f} images/s, {values['data_wait']:.0%} waiting for data"
+    return f"epoch {values['epoch']:.1f}, {speed}, {losses}"
+
+
+@contextlib.contextmanager
+def _stop_signals() -> Iterator[threading.Event]:
+    """An event that the first Ctrl-C or SIGTERM sets; the second Ctrl-C interrupts at once."""
+    event = threading.Event()
+
+    def request(number, frame):
+        if event.is_set():
+            raise KeyboardInterrupt
+        event.set()
+        tqdm.write("stopping after this step, saving first ...")
+
+    if threading.current_thread() is not threading.main_thread():  # only the main thread may take signals
+        yield event
+        return
+    before = {number: signal.signal(number, request) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield event
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)

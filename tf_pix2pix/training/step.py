@@ -1,0 +1,146 @@
+"""The training step (paper, section 3 and appendix 6.2), and the state that it changes."""
+
+import dataclasses
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import keras
+import tensorflow as tf
+
+from tf_pix2pix import runs
+from tf_pix2pix.config import TrainConfig
+from tf_pix2pix.losses import ADVERSARIAL_LOSSES, gradient_penalty, l1
+
+LOSSES = ("gen_gan_loss", "gen_l1_loss", "disc_real_loss", "disc_fake_loss")
+
+
+@keras.saving.register_keras_serializable("tf_pix2pix")
+class LinearDecay(keras.optimizers.schedules.LearningRateSchedule):
+    """Constant for the first half of total_steps, then linear to zero."""
+
+    def __init__(self, learning_rate: float, total_steps: int):
+        self.learning_rate, self.total_steps = learning_rate, total_steps
+
+    def __call__(self, step):
+        left = 1.0 - tf.cast(step, tf.float32) / self.total_steps
+        return self.learning_rate * tf.clip_by_value(2.0 * left, 0.0, 1.0)
+
+    def get_config(self):
+        return {"learning_rate": self.learning_rate, "total_steps": self.total_steps}
+
+
+@dataclass(frozen=True)
+class TrainState:
+    """All that a step changes, and that a checkpoint holds."""
+
+    step: tf.Variable  # int64, steps done
+    generator: keras.Model
+    discriminator: keras.Model
+    generator_optimizer: keras.optimizers.Optimizer
+    discriminator_optimizer: keras.optimizers.Optimizer
+    ema_generator: keras.Model | None  # the generator with the moving average of its weights
+
+    @property
+    def sampled(self) -> keras.Model:
+        """The generator that samples are drawn with."""
+        return self.ema_generator or self.generator
+
+    def checkpoint(self) -> tf.train.Checkpoint:
+        objects = {field.name: getattr(self, field.name) for field in dataclasses.fields(self)}
+        return tf.train.Checkpoint(**{name: value for name, value in objects.items() if value is not None})
+
+    def best_checkpoint(self) -> tf.train.Checkpoint:
+        return tf.train.Checkpoint(**{"ema_generator" if self.ema_generator else "generator": self.sampled})
+
+
+def build_state(config: TrainConfig, total_steps: int) -> TrainState:
+    """Networks and optimizers at step 0 (to be called in the strategy's scope). total_steps: for a linear schedule."""
+
+    def optimizer(network):
+        rate = config.learning_rate if config.schedule == "constant" else LinearDecay(config.learning_rate, total_steps)
+        adam = keras.optimizers.Adam(rate, beta_1=config.beta_1, beta_2=config.beta_2, epsilon=1e-8)
+        if config.precision == "mixed_float16":
+            adam = keras.optimizers.LossScaleOptimizer(adam)
+        adam.build(network.trainable_variables)
+        return adam
+
+    generator, discriminator = runs.build_generator(config), runs.build_discriminator(config)
+    return TrainState(
+        step=tf.Variable(0, dtype=tf.int64, trainable=False, name="step"),
+        generator=generator,
+        discriminator=discriminator,
+        generator_optimizer=optimizer(generator),
+        discriminator_optimizer=optimizer(discriminator),
+        ema_generator=runs.build_generator(config) if config.ema_decay else None,  # the same seed: the same weights
+    )
+
+
+def make_train_step(state: TrainState, config: TrainConfig) -> Callable[[tf.Tensor, tf.Tensor], dict[str, tf.Tensor]]:
+    """The training step: (input_image, target_image), float32 [n, h, w, c] in [-1, 1] -> LOSSES, float32 scalars.
+
+    One discriminator step, then one generator step against the updated discriminator. Losses are averages over the
+    global batch, whatever the number of replicas.
+    """
+    strategy = tf.distribute.get_strategy()
+    adversarial = ADVERSARIAL_LOSSES[config.adversarial_loss]
+    generator, discriminator = state.generator, state.discriminator
+    dropouts = [layer for layer in generator.layers if isinstance(layer, keras.layers.Dropout)]
+
+    def average(values):  # of the global batch: the replicas' parts are summed
+        return tf.reduce_sum(values) / config.batch_size
+
+    def patches(loss, logits):  # the loss of a PatchGAN is the mean over its patches
+        return average(tf.reduce_mean(loss(logits), axis=[1, 2, 3]))
+
+    def update(optimizer, tape, loss, network):
+        variables = network.trainable_variables
+        optimizer.apply(tape.gradient(loss, variables), variables)
+
+    def replica_step(input_image, target_image, mix):
+        with tf.GradientTape() as generator_tape:
+            gen_output = generator(input_image, training=True)
+
+            with generator_tape.stop_recording(), tf.GradientTape() as discriminator_tape:
+                disc_real_logits = discriminator([input_image, target_image], training=True)
+                disc_fake_logits = discriminator([input_image, gen_output], training=True)
+                disc_real_loss = patches(adversarial.real, disc_real_logits)
+                disc_fake_loss = patches(adversarial.fake, disc_fake_logits)
+                disc_loss = 0.5 * (disc_real_loss + disc_fake_loss)  # halved: it learns slower than the generator
+                if adversarial.gradient_penalty:
+                    critic = lambda image: discriminator([input_image, image], training=True)  # noqa: E731
+                    penalty = average(gradient_penalty(critic, target_image, gen_output, mix))
+                    disc_loss += config.gradient_penalty_weight * penalty
+                disc_loss = state.discriminator_optimizer.scale_loss(disc_loss)
+            with generator_tape.stop_recording():
+                update(state.discriminator_optimizer, discriminator_tape, disc_loss, discriminator)
+
+            gen_gan_loss = patches(adversarial.generator, discriminator([input_image, gen_output], training=True))
+            gen_l1_loss = average(l1(gen_output, target_image))
+            gen_loss = config.gan_weight * gen_gan_loss + config.l1_weight * gen_l1_loss  # eq. 4
+            gen_loss = state.generator_optimizer.scale_loss(gen_loss)
+        update(state.generator_optimizer, generator_tape, gen_loss, generator)
+        return dict(zip(LOSSES, (gen_gan_loss, gen_l1_loss, disc_real_loss, disc_fake_loss), strict=True))
+
+    @tf.function(jit_compile=config.xla)
+    def train_step(input_image, target_image):
+        # What is random in step s depends on (seed, s) alone, so that a resumed run is the one that was never stopped.
+        for number, layer in enumerate(dropouts):
+            layer.seed_generator.state.assign(tf.stack([config.seed + number, tf.cast(state.step, tf.int32)]))
+        mix = tf.random.stateless_uniform(
+            [config.batch_size // strategy.num_replicas_in_sync, 1, 1, 1],
+            tf.stack([tf.constant(config.seed, tf.int64), state.step]),
+        )
+        losses = strategy.run(replica_step, args=(input_image, target_image, mix))
+        if state.ema_generator:
+            for mean, value in zip(state.ema_generator.variables, generator.variables, strict=True):
+                if mean.dtype == "float32":  # not the dropout's seeds
+                    mean.assign(config.ema_decay * mean + (1.0 - config.ema_decay) * value)
+        state.step.assign_add(1)
+        return {name: strategy.reduce("SUM", loss, axis=None) for name, loss in losses.items()}
+
+    return train_step
+
+
+def make_translate(generator: keras.Model) -> Callable[[tf.Tensor], tf.Tensor]:
+    """The inference policy: no dropout; batch norm, where there is any, with its running statistics."""
+    return tf.function(lambda input_image: generator(input_image, training=False), reduce_retracing=True)
