@@ -63,6 +63,6 @@ def restore(path: Path, checkpoint: tf.train.Checkpoint, partly: bool = False) -
             status.assert_existing_objects_matched().expect_partial()
         else:
             status.assert_consumed()
-    except (AssertionError, ValueError, tf.errors.OpError) as error:
+    except (AssertionError, IndexError, ValueError, tf.errors.OpError) as error:  # what TensorFlow raises
         reason = str(error).strip().splitlines()[0]
         raise InputError(f"{path} cannot be restored ({reason}); remove it to go on from the one before") from None

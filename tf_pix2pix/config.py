@@ -172,7 +172,7 @@ class TrainConfig:
         """
         try:
             values = dict(json.loads(text))
-        except ValueError as error:
+        except (TypeError, ValueError) as error:
             raise InputError(f"it is not a config written by tf_pix2pix: {error}") from None
         known = {field.name for field in dataclasses.fields(cls)}
         if unknown := sorted(values.keys() - known):

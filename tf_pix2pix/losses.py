@@ -71,7 +71,7 @@ def gradient_penalty(
     Returns:
       float32 [n].
     """
-    between = gen_output + mix * (target_image - gen_output)
+    between = tf.convert_to_tensor(gen_output + mix * (target_image - gen_output))
     with tf.GradientTape() as tape:
         tape.watch(between)
         score = tf.reduce_sum(per_example(critic(between)))  # the examples do not depend on each other

@@ -192,19 +192,26 @@ def patchgan_discriminator(
     input_channels: int = 3,
     output_channels: int = 3,
     *,
+    size: tuple[int, int] = (256, 256),  # (height, width) trained on
     layers: int = 3,  # 0, 1, 3, 5: each logit sees 1x1, 16x16, 70x70, 286x286 pixels
     filters: int = 64,  # of the first layer (the paper's ndf)
     conditional: bool = True,  # False: the input picture is not looked at
     norm: str = "instance",  # one of layers.NORMS
     initializer: str = "normal",  # one of layers.INITIALIZERS
-    seed: int = 0,  # of the initial weights
+    seed: int = 1,  # of the initial weights, another than the generator's: equal seeds draw equal numbers
     dtype: str | None = None,  # a Keras dtype policy; the logits are float32
 ) -> keras.Model:
     """The PatchGAN of appendix 6.1.2: (input_image, image) -> logits [n, h', w', 1], h' = w' = 30 for 256 and 70x70.
 
     70x70: C64-C128-C256-C512(stride 1)-1(stride 1), 2,768,705 parameters. Positive logits mean "real".
     The inputs are [n, h, w, input_channels] and [n, h, w, output_channels].
+
+    Raises:
+      ValueError: the size is too small for so many layers.
     """
+    least = 3 * 2**layers if layers else 1  # after the halvings, what the two last convolutions leave a pixel of
+    if min(size) < least:
+        raise ValueError(f"{_times(size)} pixels are too few for {layers} discriminator layers, which need {least}")
     block = _Blocks(norm, initializer, seed, dtype)
     input_image = keras.Input((None, None, input_channels), name="input_image")
     image = keras.Input((None, None, output_channels), name="image")

@@ -43,18 +43,22 @@ def build_generator(config: TrainConfig) -> keras.Model:
 
 
 def build_discriminator(config: TrainConfig) -> keras.Model:
-    """The discriminator that a config describes; its channels must be known."""
-    return patchgan_discriminator(
-        config.input_channels,
-        config.output_channels,
-        layers=config.discriminator_layers,
-        filters=config.discriminator_filters or config.filters,
-        conditional=config.conditional,
-        norm=config.norm,
-        initializer=config.initializer,
-        seed=config.seed + 1,  # other initial weights than the generator's
-        dtype=config.precision,
-    )
+    """The discriminator that a config describes; its channels must be known. Raises InputError as build_generator."""
+    try:
+        return patchgan_discriminator(
+            config.input_channels,
+            config.output_channels,
+            size=config.crop_size,
+            layers=config.discriminator_layers,
+            filters=config.discriminator_filters or config.filters,
+            conditional=config.conditional,
+            norm=config.norm,
+            initializer=config.initializer,
+            seed=config.seed + 1,
+            dtype=config.precision,
+        )
+    except ValueError as error:
+        raise InputError(f"crop_size={format_value(config.crop_size)}: {error}; lower discriminator_layers") from None
 
 
 def check(run_dir: Path, config: TrainConfig) -> None:

@@ -1,0 +1,70 @@
+"""What several test modules need: small runs, and pictures on the disk."""
+
+import os
+
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+
+import dataclasses
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from tf_pix2pix.config import TrainConfig
+
+REPOSITORY = Path(__file__).parent.parent
+REAL_DATA = REPOSITORY.parent / "shared" / "datasets"
+
+
+@pytest.fixture
+def tiny_config():
+    """Networks of a few thousand parameters on 32x32 pixels of the built-in set, dropout and jitter on."""
+    return TrainConfig(
+        dataset="synthetic_facades",
+        crop_size=(32, 32),
+        filters=4,
+        steps=6,
+        batch_size=2,
+        direction="BtoA",
+        resize_b="nearest",
+        samples=2,
+        eval_pairs=3,
+        sample_every=3,
+        eval_every=3,
+        checkpoint_every=3,
+        log_every=2,
+        seed=5,
+    )
+
+
+@pytest.fixture
+def changed(tiny_config):
+    """tiny_config with some fields changed."""
+    return lambda **fields: dataclasses.replace(tiny_config, **fields)
+
+
+def random_picture(seed: int, height: int, width: int, channels: int = 3) -> np.ndarray:
+    return np.random.default_rng(seed).integers(0, 256, (height, width, channels), dtype=np.uint8)
+
+
+def write_picture(path: Path, picture: np.ndarray) -> Path:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    Image.fromarray(picture[:, :, 0] if picture.shape[2] == 1 else picture).save(path)
+    return path
+
+
+@pytest.fixture
+def side_by_side_folder(tmp_path):
+    """Ten side-by-side PNGs of 40x40 pixels a side."""
+    for number in range(10):
+        write_picture(tmp_path / "pairs" / f"{number}.png", random_picture(number, 40, 80))
+    return tmp_path / "pairs"
+
+
+@pytest.fixture
+def real_facades():
+    """The folder with the real facades archive, which is not part of the project."""
+    if not (REAL_DATA / "facades.tar.gz").exists():
+        pytest.skip(f"no real facades: {REAL_DATA / 'facades.tar.gz'} is not there")
+    return REAL_DATA

@@ -1,0 +1,92 @@
+import dataclasses
+import importlib
+
+import pytest
+
+from tf_pix2pix.config import PRESETS, TrainConfig, choices, table_keys
+from tf_pix2pix.errors import InputError
+
+
+def test_json_round_trip():
+    config = TrainConfig(dataset="x", crop_size=(64, 128), load_size=(70, 140), steps=7, skips=False, gan_weight=0.5)
+    assert TrainConfig.from_json(config.to_json()) == config
+
+
+def test_an_unknown_key_is_refused():
+    text = TrainConfig().to_json().replace('"filters"', '"filter"')
+    with pytest.raises(InputError, match="unknown config key filter;"):
+        TrainConfig.from_json(text)
+
+
+@pytest.mark.parametrize("text", ["", "{", "[1]", "7"])
+def test_what_is_no_config_is_refused(text):
+    with pytest.raises(InputError, match="not a config"):
+        TrainConfig.from_json(text)
+
+
+def test_it_cannot_be_changed():
+    with pytest.raises(dataclasses.FrozenInstanceError):
+        TrainConfig().filters = 3
+
+
+@pytest.mark.parametrize(
+    ("fields", "message"),
+    [
+        (dict(norm="instanse"), "norm=instanse is unknown; choose one of instance, batch, none"),
+        (dict(adversarial_loss="x"), "adversarial_loss=x is unknown; choose one of vanilla, lsgan, hinge, wgan-gp"),
+        (dict(direction="atob"), "direction=atob is unknown; choose one of AtoB, BtoA"),
+        (dict(filters=0), "filters=0 is too small; the least is 1"),
+        (dict(crop_size=(0, 8)), "crop_size=0x8 is too small; the least is 1"),
+        (dict(crop_size=(256, 256), load_size=(256, 255)), "crop_size=256x256 is larger than load_size=256x255"),
+        (dict(load_size=(300, 300), jitter=False), "load_size=300x300 is of no use without jitter"),
+        (dict(dropout=1.0), "dropout=1.0 is too large; it must be below 1"),
+        (dict(learning_rate=float("nan")), "learning_rate=nan is not a finite number"),
+        (dict(output_channels=2), r"output_channels=2 is not 1 \(gray\), 3 \(RGB\) or 4 \(RGBA\)"),
+        (dict(input_dir="a"), "input_dir and target_dir go together"),
+    ],
+)
+def test_values_that_do_not_fit_are_named(fields, message):
+    with pytest.raises(InputError, match=message):
+        TrainConfig(**fields)
+
+
+def test_the_jitter_is_the_papers():
+    assert TrainConfig().jitter_size == (286, 286)
+    assert TrainConfig(crop_size=(128, 128)).jitter_size == (143, 143)
+    assert TrainConfig(crop_size=(128, 128), jitter=False).jitter_size == (128, 128)
+    assert TrainConfig(load_size=(300, 280)).jitter_size == (300, 280)
+
+
+@pytest.mark.parametrize("name", PRESETS)
+def test_presets_are_configs(name):
+    TrainConfig(**PRESETS[name])
+
+
+def test_presets_say_what_the_paper_says():
+    published = {name: TrainConfig(**PRESETS[name]) for name in PRESETS if name != "demo"}
+    table = {name: (c.epochs, c.batch_size, c.jitter, c.flip) for name, c in published.items()}
+    assert table == {
+        "facades": (200, 1, True, True),
+        "cityscapes": (200, 1, True, True),
+        "maps": (200, 1, True, True),
+        "edges2shoes": (15, 4, False, False),
+        "edges2handbags": (15, 4, False, False),
+        "night2day": (17, 4, True, True),
+    }
+    assert {name for name, c in published.items() if c.direction == "BtoA"} == {"facades", "cityscapes"}
+
+
+@pytest.mark.parametrize(
+    "where",
+    sorted({f.metadata["choices"] for f in dataclasses.fields(TrainConfig) if isinstance(f.metadata["choices"], str)})
+    + ["datasets.DATASETS"],
+)
+def test_choices_read_from_source_are_the_tables_keys(where):
+    module, table = where.split(".")
+    assert table_keys(where) == tuple(getattr(importlib.import_module(f"tf_pix2pix.{module}"), table))
+
+
+def test_every_field_has_help_and_every_default_is_allowed():
+    for field in dataclasses.fields(TrainConfig):
+        assert field.metadata["help"]
+        assert not choices(field) or field.default in choices(field)

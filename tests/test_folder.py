@@ -1,0 +1,159 @@
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pytest
+from conftest import random_picture, write_picture
+
+from tf_pix2pix import images
+from tf_pix2pix.datasets import DATASETS, load_pairs
+from tf_pix2pix.errors import InputError
+
+
+def two_folders(root, names=("a", "b"), stems=range(10), endings=("png", "bmp")):
+    for stem in stems:
+        for side, (name, ending) in enumerate(zip(names, endings, strict=True)):
+            write_picture(root / name / f"{stem}.{ending}", random_picture(100 * side + int(stem), 12, 16))
+    return root
+
+
+def test_side_by_side_pictures_are_cut(side_by_side_folder):
+    pairs = load_pairs(str(side_by_side_folder))["train"]
+    for index, name in enumerate(pairs.names):
+        whole = images.decode(Path(name).read_bytes())
+        np.testing.assert_array_equal(np.hstack(pairs.read(index)), whole)
+
+
+def test_without_splits_a_tenth_is_held_out_and_said(tmp_path, capsys):
+    root = two_folders(tmp_path / "set", stems=range(20))
+    splits = load_pairs(str(root))
+    assert [len(splits[split]) for split in ("train", "val", "test")] == [18, 2, 2]
+    assert not set(splits["train"].names) & set(splits["val"].names)
+    said = capsys.readouterr().out
+    assert "2 pairs held out by file name, 18 to train on" in said
+    assert "no test folder; val is used as test" in said
+    elsewhere = load_pairs(str(shutil.copytree(root, tmp_path / "copy")))  # the split depends on the names alone
+    for split in splits:
+        assert [n.replace("copy", "set") for n in elsewhere[split].names] == list(splits[split].names)
+
+
+def test_two_folders_are_paired_by_stem(tmp_path, capsys):
+    root = two_folders(tmp_path, names=("photos", "labels"))
+    splits = load_pairs(str(root))
+    assert "A is labels, B is photos" in capsys.readouterr().out
+    for pairs in splits.values():
+        for index, name in enumerate(pairs.names):
+            stem = int(name.rsplit("/", 1)[1].split(".")[0])
+            a, b = pairs.read(index)
+            np.testing.assert_array_equal(a, random_picture(100 + stem, 12, 16))
+            np.testing.assert_array_equal(b, random_picture(stem, 12, 16))
+
+
+def test_sides_can_be_named(tmp_path):
+    root = two_folders(two_folders(tmp_path, names=("x", "y")), names=("y", "z"))
+    pairs = load_pairs(str(root), input_dir="z", target_dir="x")["train"]
+    stem = int(pairs.names[0].rsplit("/", 1)[1].split(".")[0])
+    np.testing.assert_array_equal(pairs.read(0)[1], random_picture(stem, 12, 16))
+    with pytest.raises(InputError, match="has the sub-folders x, y, z; say with --input_dir and --target_dir"):
+        load_pairs(str(root))
+    with pytest.raises(InputError, match="has no sub-folder q; it has x, y, z"):
+        load_pairs(str(root), input_dir="x", target_dir="q")
+
+
+@pytest.mark.parametrize("given", [("train",), ("train", "val"), ("train", "test"), ("train", "val", "test")])
+@pytest.mark.parametrize("side_by_side", [True, False])
+def test_split_folders(tmp_path, given, side_by_side):
+    for number, split in enumerate(given):
+        stems = range(20 * number, 20 * number + 20)
+        if side_by_side:
+            for stem in stems:
+                write_picture(tmp_path / split / f"{stem}.png", random_picture(stem, 8, 16))
+        else:
+            two_folders(tmp_path / split, stems=stems)
+    splits = load_pairs(str(tmp_path))
+    expected = {"train": 20 if "val" in given else 18, "val": 20 if "val" in given else 2}
+    expected["test"] = 20 if "test" in given else expected["val"]
+    assert {split: len(pairs) for split, pairs in splits.items()} == expected
+    assert all(pairs.read(0)[0].shape == pairs.read(0)[1].shape for pairs in splits.values())
+
+
+def test_other_files_and_hidden_ones_are_passed_over(side_by_side_folder):
+    (side_by_side_folder / "Thumbs.db").write_text("x")
+    (side_by_side_folder / "._3.png").write_text("x")
+    (side_by_side_folder / ".cache").mkdir()
+    assert sum(len(load_pairs(str(side_by_side_folder))[split]) for split in ("train", "val")) == 10
+
+
+def test_what_is_neither_folder_nor_set_names_the_sets():
+    with pytest.raises(InputError, match=f"facadez is neither a folder nor .*{', '.join(DATASETS)}"):
+        load_pairs("facadez")
+
+
+def test_an_empty_folder(tmp_path):
+    with pytest.raises(InputError, match=r"has no pictures \(.png, .jpg, .jpeg, .bmp, .webp\)"):
+        load_pairs(str(tmp_path))
+    (tmp_path / "test").mkdir()
+    with pytest.raises(InputError, match="has a sub-folder test but none called train"):
+        load_pairs(str(tmp_path))
+
+
+def test_a_single_pair_is_too_few(tmp_path):
+    write_picture(tmp_path / "1.png", random_picture(0, 8, 16))
+    with pytest.raises(InputError, match="has a single pair; two are needed"):
+        load_pairs(str(tmp_path))
+
+
+def test_pictures_without_a_partner_are_all_listed_up_to_twenty(tmp_path):
+    root = two_folders(tmp_path)
+    (root / "a" / "3.png").unlink()
+    write_picture(root / "a" / "lonely.png", random_picture(0, 8, 8))
+    with pytest.raises(InputError, match="2 pictures without a partner .*a/lonely.png, .*b/3.bmp. Add the partners"):
+        load_pairs(str(root))
+    two_folders(root / "more")
+    for stem in range(30):
+        write_picture(root / "a" / f"extra{stem}.png", random_picture(0, 2, 2))
+    with pytest.raises(InputError, match="32 pictures .* and 12 more"):
+        load_pairs(str(root), input_dir="a", target_dir="b")
+
+
+def test_two_pictures_of_one_stem(tmp_path):
+    root = two_folders(tmp_path)
+    write_picture(root / "a" / "3.jpg", random_picture(0, 8, 8))
+    with pytest.raises(InputError, match="a/3.jpg and .*a/3.png have the same name but for the ending"):
+        load_pairs(str(root))
+
+
+def test_reading_names_the_file_that_is_wrong(tmp_path):
+    root = two_folders(tmp_path)
+    for split_names, damage, message in (
+        (("train",), lambda p: p.write_bytes(p.read_bytes()[:100]), "cannot be decoded"),
+        (("train",), lambda p: p.unlink(), "No such file"),
+        (("train",), lambda p: write_picture(p, random_picture(0, 12, 17)), "is 17x12 but .* is 16x12"),
+    ):
+        pairs = load_pairs(str(root))[split_names[0]]
+        path = root / "a" / pairs.names[0].rsplit("/", 1)[1]
+        before = path.read_bytes()
+        damage(path)
+        with pytest.raises(InputError, match=f"{path}.*{message}"):
+            pairs.read(0)
+        path.write_bytes(before)
+
+
+def test_an_odd_width_is_named(tmp_path):
+    for number in range(2):
+        write_picture(tmp_path / f"{number}.png", random_picture(0, 8, 15))
+    with pytest.raises(InputError, match=r"[01].png: it is 15 pixels wide, an odd number"):
+        load_pairs(str(tmp_path))["train"].read(0)
+
+
+def test_sides_are_for_folders():
+    with pytest.raises(InputError, match="input_dir and target_dir are for folders; facades has its sides already"):
+        load_pairs("facades", input_dir="a", target_dir="b")
+
+
+def test_spread_takes_pairs_at_even_distances(side_by_side_folder):
+    pairs = load_pairs(str(side_by_side_folder))["train"]
+    few = pairs.spread(3)
+    assert few.names == [pairs.names[0], pairs.names[3], pairs.names[6]]
+    np.testing.assert_array_equal(few.read(2), pairs.read(6))
+    assert len(pairs.spread(100)) == len(pairs) == 9

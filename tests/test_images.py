@@ -1,0 +1,129 @@
+import io
+
+import numpy as np
+import pytest
+from conftest import random_picture
+from PIL import Image
+
+from tf_pix2pix import images
+
+
+def encoded(picture: Image.Image, format: str, **options) -> bytes:
+    buffer = io.BytesIO()
+    picture.save(buffer, format=format, **options)
+    return buffer.getvalue()
+
+
+def test_the_value_convention():
+    values = np.arange(256, dtype=np.uint8).reshape(1, 16, 16, 1)
+    floats = images.to_float(values).numpy()
+    assert floats.dtype == np.float32
+    assert (floats.min(), floats.max()) == (-1.0, 1.0)
+    np.testing.assert_array_equal(images.to_uint8(floats), values)
+
+
+def test_values_outside_are_clipped_and_others_rounded():
+    np.testing.assert_array_equal(images.to_uint8([-7.0, -1.0, 0.0, 0.999, 3.0]), [0, 0, 128, 255, 255])
+
+
+@pytest.mark.parametrize("format", ["PNG", "BMP"])
+@pytest.mark.parametrize("channels", [1, 3])
+def test_lossless_files_come_back(format, channels):
+    picture = random_picture(0, 6, 9, channels)
+    pil = Image.fromarray(picture[:, :, 0] if channels == 1 else picture)
+    np.testing.assert_array_equal(images.decode(encoded(pil, format)), picture)
+
+
+def test_webp_and_jpeg_are_read():
+    gradient = np.broadcast_to(np.arange(0, 240, 6, dtype=np.uint8)[:, None, None], (40, 40, 3))
+    for format, options in (("WEBP", {"lossless": True}), ("JPEG", {"quality": 95})):
+        decoded = images.decode(encoded(Image.fromarray(gradient), format, **options))
+        assert decoded.shape == (40, 40, 3)
+        assert np.abs(decoded.astype(int) - gradient).max() <= 3  # JPEG's own error at this quality on a ramp
+
+
+def test_alpha_is_kept_and_palettes_become_colours():
+    rgba = random_picture(1, 5, 5, 4)
+    np.testing.assert_array_equal(images.decode(encoded(Image.fromarray(rgba), "PNG")), rgba)
+    indexed = Image.new("P", (2, 2), 1)
+    indexed.putpalette([0, 0, 0, 10, 20, 30])
+    np.testing.assert_array_equal(images.decode(encoded(indexed, "PNG")), np.full((2, 2, 3), [10, 20, 30], np.uint8))
+
+
+def test_exif_turns_a_picture_upright():
+    exif = Image.Exif()
+    exif[0x0112] = 6  # the camera was held on its side
+    picture = Image.fromarray(random_picture(2, 20, 30))
+    assert images.decode(encoded(picture, "JPEG", exif=exif)).shape == (30, 20, 3)
+
+
+@pytest.mark.parametrize(
+    ("data", "message"),
+    [
+        (b"", "it is not a PNG, JPEG, BMP or WebP picture"),
+        (b"no picture", "it is not a PNG, JPEG, BMP or WebP picture"),
+        (encoded(Image.fromarray(random_picture(3, 64, 64)), "PNG")[:3000], "it cannot be decoded"),
+        (encoded(Image.fromarray(random_picture(3, 64, 64)), "JPEG")[:1500], "it cannot be decoded"),
+        (encoded(Image.fromarray(np.zeros((4, 4), np.uint16)), "PNG"), "not 8 bits a channel"),
+    ],
+)
+def test_what_cannot_be_decoded_says_why(data, message):
+    with pytest.raises(ValueError, match=message):
+        images.decode(data)
+
+
+def test_written_pictures_are_whole(tmp_path):
+    picture = random_picture(4, 7, 5, 1)
+    images.write_png(tmp_path / "a.png", picture)
+    np.testing.assert_array_equal(images.decode((tmp_path / "a.png").read_bytes()), picture)
+    with pytest.raises(Exception, match="."):
+        images.write_png(tmp_path / "b.png", picture[:, :, :0])
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["a.png"]
+
+
+def test_nearest_keeps_a_label_maps_colours_and_bicubic_does_not():
+    labels = np.where(random_picture(5, 31, 31, 1) > 127, np.uint8(200), np.uint8(40))
+    assert set(np.unique(images.resize(labels, (20, 25), "nearest"))) == {40, 200}
+    assert len(np.unique(images.resize(labels, (20, 25), "bicubic"))) > 10
+
+
+@pytest.mark.parametrize("method", sorted(images.RESIZE_METHODS.keys() - {"nearest"}))
+def test_photos_are_shrunk_with_antialiasing(method):
+    stripes = np.zeros((64, 64, 3), np.uint8)
+    stripes[:, ::2] = 255
+    shrunk = images.resize(stripes, (16, 16), method)
+    assert shrunk.shape == (16, 16, 3)
+    assert np.abs(shrunk[:, 2:-2].astype(int) - 127).max() <= 6  # gray; without antialiasing it is black or white
+
+
+def test_channels_are_added_without_loss_only():
+    gray, rgba = random_picture(6, 4, 4, 1), random_picture(6, 4, 4, 4)
+    np.testing.assert_array_equal(images.with_channels(gray, 3), np.repeat(gray, 3, axis=2))
+    np.testing.assert_array_equal(images.with_channels(gray, 4)[:, :, 3], np.full((4, 4), 255))
+    assert images.with_channels(rgba, 4) is rgba
+    for channels in (1, 3):
+        with pytest.raises(ValueError, match=f"it has 4 channels, not {channels}"):
+            images.with_channels(rgba, channels)
+
+
+def test_side_by_side_pictures_are_cut_and_joined():
+    a, b = random_picture(7, 3, 5), random_picture(8, 3, 5)
+    left, right = images.split_side_by_side(images.join_side_by_side(a, b))
+    np.testing.assert_array_equal(left, a)
+    np.testing.assert_array_equal(right, b)
+    with pytest.raises(ValueError, match="9 pixels wide, an odd number"):
+        images.split_side_by_side(random_picture(7, 3, 9))
+
+
+def test_a_sample_grid_shows_each_picture_under_its_title():
+    pictures = [
+        [random_picture(10 * y + x, 20, 30, channels) for x, channels in enumerate((1, 3, 4))] for y in range(2)
+    ]
+    grid = images.sample_grid(["a", "b", "c"], pictures)
+    top, gap = 14, 4
+    assert grid.shape == (top + 2 * (20 + gap), gap + 3 * (30 + gap), 3)
+    for y, row in enumerate(pictures):
+        for x, picture in enumerate(row):
+            shown = grid[top + y * 24 : top + y * 24 + 20, gap + x * 34 : gap + x * 34 + 30]
+            np.testing.assert_array_equal(shown, np.broadcast_to(picture[:, :, :3], shown.shape))
+    assert (grid[:top] < 128).any()  # the titles

@@ -1,0 +1,79 @@
+"""The layers of the package: a module imports only from rows above its own."""
+
+import ast
+import subprocess
+import sys
+
+import pytest
+from conftest import REPOSITORY
+
+ROWS = [
+    {"errors"},
+    {"config", "images"},
+    {"datasets", "layers", "losses", "metrics"},
+    {"input_pipeline", "networks", "checkpoints"},
+    {"runs", "report"},
+    {"training", "translation", "exporting"},
+    {"evaluation"},
+    {"__init__", "cli"},
+]
+ROW_OF = {name: row for row, names in enumerate(ROWS) for name in names}
+PACKAGE = REPOSITORY / "tf_pix2pix"
+MODULES = sorted(path for path in PACKAGE.rglob("*.py"))
+
+
+def part(path):
+    """The module, or the package directly below tf_pix2pix, that a file belongs to."""
+    first = path.relative_to(PACKAGE).parts[0]
+    return first.removesuffix(".py")
+
+
+def imported_names(path):
+    """All that a file imports, as "tf_pix2pix.x.y" or "absl.flags", wherever in the file."""
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, f"{path} imports relatively"
+            yield from (f"{node.module}.{alias.name}" for alias in node.names)
+
+
+@pytest.mark.parametrize("path", MODULES, ids=lambda path: str(path.relative_to(PACKAGE)))
+def test_imports_only_from_rows_above(path):
+    for name in imported_names(path):
+        if name.startswith("tf_pix2pix."):
+            other = name.split(".")[1]
+            if other != part(path) and other != "__version__":
+                assert ROW_OF[other] < ROW_OF[part(path)], f"{part(path)} imports {other}"
+
+
+@pytest.mark.parametrize("path", MODULES, ids=lambda path: str(path.relative_to(PACKAGE)))
+def test_flags_are_in_cli_and_configs_above_the_networks(path):
+    for name in imported_names(path):
+        if name.startswith("absl"):
+            assert part(path) == "cli"
+        if name.endswith("TrainConfig"):
+            assert ROW_OF[part(path)] > ROW_OF["networks"]
+
+
+def run_python(code):
+    return subprocess.run(
+        [sys.executable, "-c", code], cwd=REPOSITORY, capture_output=True, text=True, check=True
+    ).stdout
+
+
+def test_importing_the_package_loads_no_tensorflow_and_defines_no_flag():
+    code = "import sys, tf_pix2pix, absl.flags as f; print('tensorflow' in sys.modules, list(f.FLAGS))"
+    assert run_python(code).split() == ["False", "[]"]
+
+
+def test_the_public_names_are_there():
+    code = "import tf_pix2pix as p; print(all(getattr(p, name) is not None for name in p.__all__), len(p.__all__))"
+    assert run_python(code).split() == ["True", "9"]
+
+
+def test_help_loads_no_tensorflow():
+    code = (
+        "import sys; from tf_pix2pix.cli.train import main; main(['x', '--help']); print('tensorflow' in sys.modules)"
+    )
+    assert run_python(code).splitlines()[-1] == "False"

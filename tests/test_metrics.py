@@ -1,0 +1,38 @@
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from tf_pix2pix.metrics import PAIRED_METRICS, gradient_correlation, l1, paired_metrics, psnr, ssim
+
+
+def picture(seed=0, n=2, side=24):
+    smooth = np.random.default_rng(seed).uniform(-1, 1, (n, side // 4, side // 4, 3)).astype(np.float32)
+    return tf.image.resize(smooth, [side, side])
+
+
+def test_l1_and_psnr_of_a_known_difference():
+    target = tf.zeros([2, 24, 24, 3])
+    output = target + tf.constant([0.2, 0.02])[:, None, None, None]
+    np.testing.assert_allclose(l1(output, target), [0.2, 0.02], rtol=1e-5)
+    np.testing.assert_allclose(psnr(output, target), [20.0, 40.0], atol=1e-3)  # 20 log10(2 / difference)
+
+
+def test_ssim_is_1_for_the_same_and_lower_for_others():
+    np.testing.assert_allclose(ssim(picture(), picture()), [1, 1], atol=1e-6)
+    assert (ssim(picture(), picture(1)).numpy() < 0.5).all()
+    assert ssim(picture(side=8), picture(side=8)).shape == (2,)  # smaller than the window
+
+
+def test_gradient_correlation_feels_edges_and_not_colours():
+    target = picture()
+    np.testing.assert_allclose(gradient_correlation(0.3 * target - 0.1, target), [1, 1], atol=1e-5)
+    assert (np.abs(gradient_correlation(picture(1), target)) < 0.5).all()
+    np.testing.assert_array_equal(gradient_correlation(tf.zeros_like(target), target), [0, 0])
+
+
+def test_metrics_are_averaged_over_examples_not_batches():
+    targets = picture(n=3)
+    batches = [(targets[:2], targets[:2]), (targets[2:], targets[2:] + 0.3)]
+    values = paired_metrics(lambda x: x, batches)
+    assert values.keys() == PAIRED_METRICS.keys()
+    assert values["l1"] == pytest.approx(0.1, rel=1e-4)

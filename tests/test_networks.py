@@ -1,0 +1,229 @@
+import itertools
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from tf_pix2pix.layers import INITIALIZERS, NORMS, UPSAMPLINGS, InstanceNormalization, ReflectionPadding2D
+from tf_pix2pix.networks import GENERATORS, patchgan_discriminator, resnet_generator, unet_depth, unet_generator
+
+
+@pytest.fixture(scope="module")
+def paper_unet():
+    return unet_generator()
+
+
+@pytest.fixture(scope="module")
+def paper_patchgan():
+    return patchgan_discriminator()
+
+
+def noise(*shape):
+    return np.random.default_rng(0).uniform(-1, 1, shape).astype(np.float32)
+
+
+def test_parameter_counts_are_the_papers(paper_unet, paper_patchgan):
+    assert paper_unet.count_params() == 54_413_955
+    assert paper_patchgan.count_params() == 2_768_705
+    assert unet_generator(size=(128, 128)).count_params() == 41_828_995
+
+
+def test_output_shapes_are_the_papers(paper_unet, paper_patchgan):
+    assert paper_unet.compute_output_shape((1, 256, 256, 3)) == (1, 256, 256, 3)
+    pair = [noise(1, 256, 256, 3), noise(1, 256, 256, 3)]
+    assert paper_patchgan(pair).shape == (1, 30, 30, 1)
+
+
+def kernels(model):
+    return [weight.numpy() for weight in model.trainable_variables if len(weight.shape) == 4]
+
+
+def test_no_two_layers_start_with_the_same_weights(paper_unet, paper_patchgan):
+    every = kernels(paper_unet) + kernels(paper_patchgan)
+    assert len(every) == 16 + 5
+    for a, b in itertools.combinations(every, 2):
+        size = min(a.size, b.size)
+        correlation = np.corrcoef(a.ravel()[:size], b.ravel()[:size])[0, 1]
+        assert abs(correlation) < 6 / np.sqrt(size)  # six standard deviations of two independent kernels
+
+
+def test_initial_weights_are_the_papers(paper_unet):
+    for kernel in kernels(paper_unet):
+        error = 6 / np.sqrt(kernel.size)  # six standard errors, of the mean in units of sigma, of sigma relatively
+        assert abs(kernel.mean()) < 0.02 * error
+        assert abs(kernel.std() / 0.02 - 1) < error
+    scales = np.concatenate([v.numpy() for v in paper_unet.trainable_variables if v.name == "gamma"])
+    assert abs(scales.mean() - 1) < 0.02 * 6 / np.sqrt(scales.size)
+    assert abs(scales.std() / 0.02 - 1) < 6 / np.sqrt(scales.size)
+
+
+def test_the_seed_repeats_the_weights():
+    first, again, other = (kernels(unet_generator(size=(16, 16), filters=2, seed=seed)) for seed in (3, 3, 4))
+    assert all(np.array_equal(a, b) for a, b in zip(first, again, strict=True))
+    assert not any(np.array_equal(a, b) for a, b in zip(first, other, strict=True))
+
+
+def test_the_first_and_the_innermost_encoder_layer_have_no_norm(paper_unet):
+    convolutions = [layer for layer in paper_unet.layers if type(layer) is keras.layers.Conv2D]
+    assert len(convolutions) == 8
+
+    def followed_by_norm(layer):
+        return any(isinstance(node.operation, InstanceNormalization) for node in layer._outbound_nodes)
+
+    assert [followed_by_norm(layer) for layer in convolutions] == [False] + 6 * [True] + [False]
+
+
+def test_dropout_is_in_the_three_innermost_decoder_blocks_and_off_at_inference():
+    model = unet_generator(size=(64, 64), filters=2)
+    positions = [
+        type(layer).__name__ for layer in model.layers if type(layer).__name__ in ("Conv2DTranspose", "Dropout")
+    ]
+    assert positions == ["Conv2DTranspose", "Dropout"] * 3 + ["Conv2DTranspose"] * 3
+    x = noise(1, 64, 64, 3)
+    np.testing.assert_array_equal(model(x, training=False), model(x, training=False))
+    assert not np.array_equal(model(x, training=True), model(x, training=True))
+
+
+def test_biases_are_only_where_no_norm_follows(paper_unet, paper_patchgan):
+    def with_bias(model):
+        return [layer.use_bias for layer in model.layers if hasattr(layer, "use_bias")]
+
+    assert with_bias(paper_unet) == 15 * [False] + [True]
+    assert with_bias(paper_patchgan) == [True, False, False, False, True]
+
+
+@pytest.mark.parametrize(("layers", "pixels"), [(0, 1), (1, 16), (3, 70), (5, 286)])
+def test_receptive_fields_by_gradient(layers, pixels):
+    # Without norm, through which every pixel is seen. All weights positive, so that no gradient cancels.
+    model = patchgan_discriminator(layers=layers, filters=1, norm="none", size=(512, 512))
+    for variable in model.trainable_variables:
+        variable.assign(tf.ones_like(variable) / variable.shape.num_elements())
+    image = tf.ones([1, 512, 512, 3])
+    with tf.GradientTape() as tape:
+        tape.watch(image)
+        logits = model([tf.ones([1, 512, 512, 3]), image])
+        middle = logits[0, logits.shape[1] // 2, logits.shape[2] // 2, 0]
+    seen = np.abs(tape.gradient(middle, image).numpy()[0]).sum(axis=2) > 0
+    assert seen.any(axis=1).sum() == pixels
+    assert seen.any(axis=0).sum() == pixels
+
+
+@pytest.mark.parametrize(
+    ("size", "depth"), [((128, 128), 7), ((256, 256), 8), ((512, 512), 8), ((256, 512), 8), ((96, 160), 5)]
+)
+def test_the_depth_fits_the_size(size, depth):
+    assert unet_depth(size) == depth
+
+
+@pytest.mark.parametrize("size", [(100, 100), (101, 64), (4, 4)])
+def test_sizes_that_cannot_be_halved_say_which_can(size):
+    with pytest.raises(
+        ValueError, match=f"{size[0]}x{size[1]} pixels can be halved only .* multiples of 8 do, such as"
+    ):
+        unet_generator(size=size)
+
+
+def test_sizes_that_do_not_fit_the_depth_say_which_do():
+    with pytest.raises(ValueError, match="300x200 pixels do not fit .*; multiples of 128 do, such as 128, 256, 384"):
+        unet_generator(size=(300, 200), depth=7)
+    with pytest.raises(ValueError, match="66x64 pixels do not fit .*; multiples of 4 do, such as 64, 68"):
+        resnet_generator(size=(66, 64))
+    with pytest.raises(ValueError, match="16x32 pixels are too few for 3 discriminator layers, which need 24"):
+        patchgan_discriminator(size=(16, 32))
+
+
+def test_the_smallest_size_gives_one_logit():
+    for layers in (1, 3):
+        least = 3 * 2**layers
+        pair = 2 * [noise(1, least, least, 3)]
+        assert patchgan_discriminator(size=(least, least), layers=layers, filters=2)(pair).shape == (1, 1, 1, 1)
+
+
+@pytest.mark.parametrize("name", GENERATORS)
+@pytest.mark.parametrize("norm", NORMS)
+@pytest.mark.parametrize("upsampling", UPSAMPLINGS)
+def test_generators_translate_rectangles_and_other_sizes(name, norm, upsampling):
+    model = GENERATORS[name](1, 4, size=(32, 48), filters=2, norm=norm, upsampling=upsampling)
+    for height, width in ((32, 48), (64, 80)):
+        output = model(noise(2, height, width, 1), training=True)
+        assert output.shape == (2, height, width, 4)
+        assert np.abs(output).max() <= 1
+    assert any(isinstance(layer, ReflectionPadding2D) for layer in model.layers) == (name == "resnet")
+
+
+@pytest.mark.parametrize(("size", "blocks"), [((128, 128), 6), ((256, 256), 9)])
+def test_residual_blocks_by_size(size, blocks):
+    model = resnet_generator(size=size, filters=1)
+    assert sum(isinstance(layer, keras.layers.Add) for layer in model.layers) == blocks
+    assert sum(isinstance(layer, keras.layers.Add) for layer in resnet_generator(filters=1, depth=2).layers) == 2
+
+
+def test_a_resnet_refuses_to_go_without_skips():
+    with pytest.raises(ValueError, match="skips=False goes with the unet"):
+        resnet_generator(skips=False)
+
+
+def test_the_encoder_decoder_has_no_skips():
+    model = unet_generator(size=(16, 16), filters=2, skips=False)
+    assert not any(isinstance(layer, keras.layers.Concatenate) for layer in model.layers)
+    assert model.count_params() < unet_generator(size=(16, 16), filters=2).count_params()
+
+
+@pytest.mark.parametrize("name", INITIALIZERS)
+def test_initializers_have_the_variance_that_they_promise(name):
+    kernel = INITIALIZERS[name](0)((4, 4, 32, 64)).numpy()
+    fan_in, fan_out = 16 * 32, 16 * 64
+    sigma = {
+        "normal": 0.02,
+        "xavier": 0.02 * np.sqrt(2 / (fan_in + fan_out)),
+        "kaiming": np.sqrt(2 / fan_in),
+        "orthogonal": 0.02 / np.sqrt(fan_in),  # 64 orthonormal columns of 512 rows, times the gain
+    }[name]
+    assert abs(kernel.std() / sigma - 1) < 6 / np.sqrt(kernel.size)
+
+
+def test_an_unconditional_discriminator_does_not_look_at_the_input():
+    image, inputs = noise(1, 32, 32, 3), [noise(1, 32, 32, 3), np.zeros((1, 32, 32, 3), np.float32)]
+    blind = patchgan_discriminator(filters=2, conditional=False)
+    seeing = patchgan_discriminator(filters=2)
+    assert np.array_equal(*(blind([x, image]) for x in inputs))
+    assert not np.array_equal(*(seeing([x, image]) for x in inputs))
+
+
+@pytest.mark.parametrize("dtype", ["mixed_float16", "mixed_bfloat16"])
+def test_mixed_precision_computes_low_and_returns_float32(dtype):
+    generator = unet_generator(size=(16, 16), filters=2, dtype=dtype)
+    discriminator = patchgan_discriminator(size=(24, 24), filters=2, dtype=dtype)
+    assert generator(noise(1, 16, 16, 3)).dtype == tf.float32
+    assert discriminator([noise(1, 24, 24, 3)] * 2).dtype == tf.float32
+    low = dtype.removeprefix("mixed_")
+    assert {layer.compute_dtype for layer in generator.layers if hasattr(layer, "kernel")} == {low}
+    assert {variable.dtype for variable in generator.trainable_variables} == {"float32"}
+
+
+def test_instance_normalization_is_per_picture_and_per_channel():
+    layer = InstanceNormalization()
+    x = noise(3, 5, 7, 2) * [[[[3.0, 0.5]]]] + 4
+    y = layer(x).numpy()
+    np.testing.assert_allclose(y.mean(axis=(1, 2)), 0, atol=1e-5)  # float32 rounding of sums of 35 values near 4
+    np.testing.assert_allclose(y.std(axis=(1, 2)), 1, atol=1e-3)  # epsilon 1e-5 against variances from 0.08 up
+    np.testing.assert_allclose(layer(x[1:2]), y[1:2], atol=1e-6)  # whatever it is batched with
+
+
+def test_instance_normalization_is_the_papers_batch_norm_at_batch_size_1():
+    x = noise(1, 6, 6, 4)
+    batch = keras.layers.BatchNormalization(epsilon=1e-5)
+    np.testing.assert_allclose(InstanceNormalization()(x), batch(x, training=True), atol=1e-5)
+
+
+def test_own_layers_survive_serialisation():
+    for layer in (InstanceNormalization(epsilon=0.3), ReflectionPadding2D(2)):
+        again = type(layer).from_config(layer.get_config())
+        x = noise(1, 5, 5, 2)
+        np.testing.assert_array_equal(again(x), layer(x))
+
+
+def test_reflection_padding_is_numpys():
+    x = noise(1, 4, 5, 2)
+    np.testing.assert_array_equal(ReflectionPadding2D(3)(x), np.pad(x, ((0, 0), (3, 3), (3, 3), (0, 0)), "reflect"))
