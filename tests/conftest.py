@@ -17,31 +17,34 @@ REPOSITORY = Path(__file__).parent.parent
 REAL_DATA = REPOSITORY.parent / "shared" / "datasets"
 
 
+# Networks of a few thousand parameters on 32x32 pixels of the built-in set, dropout and jitter on.
+TINY = TrainConfig(
+    dataset="synthetic_facades",
+    crop_size=(32, 32),
+    filters=4,
+    steps=6,
+    batch_size=2,
+    direction="BtoA",
+    resize_b="nearest",
+    samples=2,
+    eval_pairs=3,
+    sample_every=3,
+    eval_every=3,
+    checkpoint_every=3,
+    log_every=2,
+    seed=5,
+)
+
+
 @pytest.fixture
 def tiny_config():
-    """Networks of a few thousand parameters on 32x32 pixels of the built-in set, dropout and jitter on."""
-    return TrainConfig(
-        dataset="synthetic_facades",
-        crop_size=(32, 32),
-        filters=4,
-        steps=6,
-        batch_size=2,
-        direction="BtoA",
-        resize_b="nearest",
-        samples=2,
-        eval_pairs=3,
-        sample_every=3,
-        eval_every=3,
-        checkpoint_every=3,
-        log_every=2,
-        seed=5,
-    )
+    return TINY
 
 
 @pytest.fixture
-def changed(tiny_config):
-    """tiny_config with some fields changed."""
-    return lambda **fields: dataclasses.replace(tiny_config, **fields)
+def changed():
+    """TINY with some fields changed."""
+    return lambda **fields: dataclasses.replace(TINY, **fields)
 
 
 def random_picture(seed: int, height: int, width: int, channels: int = 3) -> np.ndarray:

@@ -27,6 +27,7 @@ def test_gradient_correlation_feels_edges_and_not_colours():
     target = picture()
     np.testing.assert_allclose(gradient_correlation(0.3 * target - 0.1, target), [1, 1], atol=1e-5)
     assert (np.abs(gradient_correlation(picture(1), target)) < 0.5).all()
+    np.testing.assert_allclose(gradient_correlation(-target, target), [-1, -1], atol=1e-5)
     np.testing.assert_array_equal(gradient_correlation(tf.zeros_like(target), target), [0, 0])
 
 

@@ -21,9 +21,9 @@ Files = dict[str, tuple[Path, ...]]  # file stem -> the side-by-side picture, or
 
 
 def load(folder: str, *, input_dir: str | None = None, target_dir: str | None = None) -> dict[str, Pairs]:
-    """The splits "train", "val" and "test" of a folder; what is no picture is passed over.
+    """The splits "train", "val", "test" of a folder; files that are no pictures are passed over.
 
-    Without a val folder a tenth of the pairs (by a hash of the file name, so always the same ones) is held out of train;
+    Without a val folder a tenth of the pairs is held out of train, by a hash of the file name, so always the same ones;
     without a test folder val is test. Both are said.
 
     Args:
