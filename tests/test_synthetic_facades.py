@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from tf_pix2pix.datasets import synthetic_facades
-from tf_pix2pix.datasets.synthetic_facades import CLASSES, PALETTE, design, draw_labels, facade, label_map, load, render
+from tf_pix2pix.datasets.synthetic_facades import CLASSES, PALETTE, design, facade, label_map, load, render
 
 CLASS_OF = {name: number for number, name in enumerate(CLASSES)}
 
@@ -65,7 +65,7 @@ def test_label_colours_are_exactly_the_cmp_palette():
     for index in range(10):
         _, labels = facade(0, index, (96, 96))
         assert {tuple(colour) for colour in labels.reshape(-1, 3).tolist()} <= set(cmp)
-        np.testing.assert_array_equal(labels, PALETTE[draw_labels(np.random.default_rng([0, index]), (96, 96))])
+        np.testing.assert_array_equal(labels, PALETTE[label_map(design(np.random.default_rng([0, index])), (96, 96))])
 
 
 def test_all_classes_occur_most_of_them_in_most_buildings():

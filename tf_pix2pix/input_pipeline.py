@@ -70,7 +70,9 @@ def prepare(
         pair = found.kept[index] if found.kept else read_resized(index)
         return tuple(images.with_channels(side, wanted) for side, wanted in zip(pair, channels, strict=True))
 
-    return Pairs([pairs.names[index] for index in found.good], read, verified=True)
+    # A large set's names may be read from the disk one by one: they are not all asked for.
+    names = pairs.names if len(found.good) == len(pairs) else [pairs.names[index] for index in found.good]
+    return Pairs(names, read, verified=True)
 
 
 def _fit(picture: np.ndarray, size: tuple[int, int], fit: str, method: str) -> np.ndarray:

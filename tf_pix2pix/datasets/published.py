@@ -52,7 +52,7 @@ SETS = {
                                 "UT Zappos50K: Yu and Grauman, CVPR 2014; edges by HED: Xie and Tu, ICCV 2015"),
     "edges2handbags": PublishedSet("edges", "photo", None, {"train": 138567, "val": 200},
                                    "Amazon handbags: Zhu et al., ECCV 2016; edges by HED: Xie and Tu, ICCV 2015"),
-    "night2day": PublishedSet("night", "day", None, {"train": None, "val": None, "test": None},
+    "night2day": PublishedSet("a place", "the place at another hour", None, {"train": None, "val": None, "test": None},
                               "Transient Attributes: Laffont et al., SIGGRAPH 2014"),
 }  # fmt: skip
 

@@ -1,0 +1,52 @@
+import numpy as np
+import pytest
+import tensorflow as tf
+from conftest import random_picture
+
+from tf_pix2pix import images, runs
+from tf_pix2pix.errors import InputError
+
+
+def test_metrics_are_lines_of_json(tmp_path):
+    for step in range(3):
+        runs.append_metrics(tmp_path, {"step": step, "l1": step / 3})
+    assert runs.read_metrics(tmp_path) == [{"step": step, "l1": step / 3} for step in range(3)]
+    assert runs.read_metrics(tmp_path / "nowhere") == []
+
+
+def test_the_sample_grid_is_a_png_with_a_row_per_picture(tmp_path):
+    rows = [tuple(random_picture(10 * row + column, 16, 16) for column in range(3)) for row in range(2)]
+    path = runs.write_sample_grid(tmp_path, 12, rows)
+    assert path == tmp_path / "samples" / "step_00000012.png"
+    np.testing.assert_array_equal(
+        images.decode(path.read_bytes()), images.sample_grid(["input", "output", "target"], rows)
+    )
+
+
+def test_what_is_no_run_is_named(tmp_path):
+    with pytest.raises(InputError, match=f"{tmp_path} is no run directory: {tmp_path}/config.json: No such file"):
+        runs.restore_generator(tmp_path)
+
+
+def test_events_are_written_where_tensorboard_is_installed(tmp_path):
+    pytest.importorskip("tensorboard", reason="no TensorBoard: pip install 'tf_pix2pix[tensorboard]'")
+    write = runs.summary_writer(tmp_path)
+    write(3, scalars={"val_l1": 0.25})
+    write(4, images={"samples": np.stack([random_picture(0, 8, 8)] * 2)})
+    (file,) = (tmp_path / "logs").iterdir()
+    values = {}
+    for record in tf.data.TFRecordDataset(str(file)):
+        event = tf.compat.v1.Event.FromString(record.numpy())
+        for value in event.summary.value:
+            values[event.step, value.tag] = tf.make_ndarray(value.tensor)
+    assert values[3, "val_l1"] == 0.25
+    width, height, *pictures = values[4, "samples"]
+    assert (int(width), int(height)) == (8, 8)
+    np.testing.assert_array_equal(images.decode(pictures[1]), random_picture(0, 8, 8))
+
+
+def test_without_tensorboard_it_is_said_how_to_get_it(tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr(runs.importlib.util, "find_spec", lambda name: None)
+    runs.summary_writer(tmp_path)(3, scalars={"val_l1": 0.25})
+    assert "pip install 'tf_pix2pix[tensorboard]'" in capsys.readouterr().out
+    assert list(tmp_path.iterdir()) == []
