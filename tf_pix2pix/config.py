@@ -224,6 +224,7 @@ PRESETS: dict[str, dict[str, Any]] = {
         crop_size=(128, 128),
         filters=32,
         steps=2500,
+        schedule="linear",
         sample_every=500,
         eval_every=500,
         checkpoint_every=500,
