@@ -1,4 +1,5 @@
 import dataclasses
+import re
 import shutil
 import signal
 import subprocess
@@ -182,13 +183,12 @@ def test_the_schedule_is_used(changed, schedule):
 @pytest.mark.parametrize("generator", GENERATORS)
 @pytest.mark.parametrize("norm", ["instance", "batch", "none"])
 def test_every_network_trains(changed, generator, norm):
-    # Without norm, weights of N(0, 0.02) let nearly nothing through so many layers.
-    initializer = "kaiming" if norm == "none" else "normal"
-    config = with_channels(changed(generator=generator, norm=norm, initializer=initializer, learning_rate=2e-3))
+    config = with_channels(changed(generator=generator, norm=norm, learning_rate=2e-3))
     state = build_state(config, 40)
     step = make_train_step(state, config)
-    losses = [float(step(*batch())["gen_l1_loss"]) for _ in range(40)]
-    assert losses[-1] < losses[0] - 0.01
+    input_image, _ = batch()
+    losses = [float(step(input_image, 0.2 * input_image + 0.7)["gen_l1_loss"]) for _ in range(40)]
+    assert losses[-1] < losses[0] - 0.05
     translate = make_translate(state.generator)
     np.testing.assert_array_equal(translate(batch()[0]), translate(batch()[0]))
 
@@ -370,6 +370,16 @@ def test_raising_the_steps_extends_and_nothing_left_is_said(changed, never_stopp
     train(changed(steps=8), never_stopped)
     assert "resuming at step 6 of 8" in capsys.readouterr().out
     assert checkpoints.steps(never_stopped / "checkpoints", "step") == [6, 8]
+
+
+def test_without_a_terminal_progress_is_lines(changed, tmp_path, capsys, monkeypatch):
+    monkeypatch.setattr("tf_pix2pix.training.loop.SECONDS_BETWEEN_LINES", 0)
+    train(changed(), tmp_path / "run")
+    lines = [line for line in capsys.readouterr().out.splitlines() if line.startswith("step 4 of 6: epoch 0.0, ")]
+    assert len(lines) == 1
+    assert re.search(
+        r"images/s, \d+% waiting for data, gen_gan \d.*, gen_l1 \d.*, disc_real \d.*, disc_fake \d", lines[0]
+    )
 
 
 def test_epochs_count_pairs(changed, tmp_path, capsys, side_by_side_folder):

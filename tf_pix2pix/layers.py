@@ -21,15 +21,15 @@ class InstanceNormalization(keras.layers.Layer):
         self.gamma_initializer = keras.initializers.get(gamma_initializer)
 
     def build(self, input_shape):
-        channels = (input_shape[-1],)
-        self.gamma = self.add_weight(name="gamma", shape=channels, initializer=self.gamma_initializer)
-        self.beta = self.add_weight(name="beta", shape=channels, initializer="zeros")
+        options = dict(shape=(input_shape[-1],), autocast=False)  # float32 whatever the layer computes in
+        self.gamma = self.add_weight(name="gamma", initializer=self.gamma_initializer, **options)
+        self.beta = self.add_weight(name="beta", initializer="zeros", **options)
 
     def call(self, inputs):
         x = tf.cast(inputs, tf.float32)
         mean, variance = tf.nn.moments(x, axes=[1, 2], keepdims=True)
-        gamma, beta = tf.cast(self.gamma, tf.float32), tf.cast(self.beta, tf.float32)
-        return tf.cast(tf.nn.batch_normalization(x, mean, variance, beta, gamma, self.epsilon), inputs.dtype)
+        normalized = tf.nn.batch_normalization(x, mean, variance, self.beta, self.gamma, self.epsilon)
+        return tf.cast(normalized, inputs.dtype)
 
     def get_config(self):
         gamma = keras.initializers.serialize(self.gamma_initializer)

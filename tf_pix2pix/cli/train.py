@@ -25,6 +25,7 @@ from tf_pix2pix.errors import InputError, RunError
 def main(argv: list[str] | None = None) -> int:
     """Returns the exit code: 0 done or stopped on request, 1 the run failed, 2 wrong usage or input."""
     argv = sys.argv if argv is None else argv
+    sys.stdout.reconfigure(line_buffering=True)  # a log file shows each line when it is written
     try:
         if any(argument in ("--help", "-h", "-help", "--helpfull") for argument in argv[1:]):
             print(_help())

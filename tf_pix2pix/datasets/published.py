@@ -153,6 +153,8 @@ def load(name: str, *, data_dir: str | os.PathLike | None = None) -> dict[str, P
         shutil.rmtree(builder.data_dir)
         builder = Pix2pix(config=name, data_dir=builder.data_dir_root)
     builder.archive = archive
+    if not sys.stderr.isatty():
+        tfds.disable_progress_bar()
     try:
         builder.download_and_prepare()
     except OSError as error:

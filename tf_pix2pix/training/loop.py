@@ -20,6 +20,8 @@ from tf_pix2pix.input_pipeline import held_out_batches, training_batches
 from tf_pix2pix.metrics import paired_metrics
 from tf_pix2pix.training.step import LOSSES, TrainState, make_train_step, make_translate
 
+SECONDS_BETWEEN_LINES = 60  # of progress, where there is no terminal for a progress bar
+
 
 def run_loop(
     config: TrainConfig,
@@ -46,7 +48,7 @@ def run_loop(
     if step == 0:
         print(f"untrained samples: {shown.sample(0)}")
         shown.evaluate(0, state)
-    window = _Window(config, len(train_pairs))
+    window, said = _Window(config, len(train_pairs)), time.monotonic()
     progress = tqdm(total=total_steps, initial=step, unit="step", disable=None, smoothing=0.05)
     with _stop_signals() as stop, progress:
         while step < total_steps and not stop.is_set():
@@ -59,6 +61,9 @@ def run_loop(
             if last or step % config.log_every == 0:
                 values = window.close(step)
                 progress.set_postfix_str(_status(values))
+                if progress.disable and time.monotonic() - said > SECONDS_BETWEEN_LINES:
+                    print(f"step {step} of {total_steps}: {_status(values)}")
+                    said = time.monotonic()
                 shown.record({**values, "learning_rate": float(state.generator_optimizer.learning_rate)})
                 if not all(math.isfinite(values[name]) for name in LOSSES):
                     raise RunError(f"step {step}: a loss is no longer finite ({_status(values)})")
