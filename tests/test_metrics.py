@@ -20,6 +20,10 @@ def test_l1_and_psnr_of_a_known_difference():
 def test_ssim_is_1_for_the_same_and_lower_for_others():
     np.testing.assert_allclose(ssim(picture(), picture()), [1, 1], atol=1e-6)
     assert (ssim(picture(), picture(1)).numpy() < 0.5).all()
+    dark, bright = (tf.fill([1, 24, 24, 3], value / 127.5 - 1) for value in (120.0, 135.0))
+    means, c1 = (120 / 255, 135 / 255), 0.01**2  # of flat pictures, only the luminance term is left
+    expected = (2 * means[0] * means[1] + c1) / (means[0] ** 2 + means[1] ** 2 + c1)
+    np.testing.assert_allclose(ssim(dark, bright), [expected], atol=1e-4)
     assert ssim(picture(side=8), picture(side=8)).shape == (2,)  # smaller than the window
 
 

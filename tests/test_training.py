@@ -23,7 +23,7 @@ from tf_pix2pix.training.step import LOSSES, LinearDecay, build_state, make_trai
 
 # One step of the tiny networks on `batch()`. When the recipe changes on purpose, put the new numbers here and say why
 # in the commit; otherwise a difference is a defect.
-GOLDEN = {"gen_gan_loss": 0.7779, "gen_l1_loss": 0.5012, "disc_real_loss": 0.7714, "disc_fake_loss": 0.6556}
+GOLDEN = {"gen_gan_loss": 0.7673, "gen_l1_loss": 0.5004, "disc_real_loss": 0.7714, "disc_fake_loss": 0.6624}
 
 
 def with_channels(config):
@@ -66,17 +66,18 @@ def test_the_step_is_the_papers(changed, name):
     )
     untrained = weights(plain.generator), weights(plain.discriminator)
     input_image, target_image = batch()
-    mix = tf.random.stateless_uniform([2, 1, 1, 1], tf.constant([config.seed, 0], tf.int64))
+    mix = tf.random.stateless_uniform([2, 1, 1, 1], tf.random.fold_in([config.seed, 0], 0))
     generator, discriminator = plain.generator, plain.discriminator
 
     gen_output = generator(input_image, training=True)
     with tf.GradientTape() as tape:
         real = tf.reduce_mean(loss.real(discriminator([input_image, target_image], training=True)))
         fake = tf.reduce_mean(loss.fake(discriminator([input_image, gen_output], training=True)))
-        total = (real + fake) / 2
+        total = real + fake
         if loss.gradient_penalty:
             critic = lambda image: discriminator([input_image, image], training=True)  # noqa: E731
             total += 10.0 * tf.reduce_mean(gradient_penalty(critic, target_image, gen_output, mix))
+        total /= 2
     gradients = tape.gradient(total, discriminator.trainable_variables)
     plain.discriminator_optimizer.apply(gradients, discriminator.trainable_variables)
     with tf.GradientTape() as tape:

@@ -19,10 +19,11 @@ def psnr(gen_output: tf.Tensor, target_image: tf.Tensor) -> tf.Tensor:
 def ssim(gen_output: tf.Tensor, target_image: tf.Tensor) -> tf.Tensor:
     """Structural similarity (Wang et al. 2004: 11x11 Gaussian window, sigma 1.5, K 0.01 and 0.03) in [-1, 1] -> [n].
 
-    The window shrinks to pictures under 11 pixels.
+    Of the pictures in [0, 1]: it compares means, so that zero must be black. The window shrinks to pictures under 11
+    pixels.
     """
     window = min(11, *gen_output.shape[1:3])
-    return tf.image.ssim(gen_output, target_image, max_val=2.0, filter_size=window)
+    return tf.image.ssim((gen_output + 1.0) / 2.0, (target_image + 1.0) / 2.0, max_val=1.0, filter_size=window)
 
 
 def gradient_correlation(gen_output: tf.Tensor, target_image: tf.Tensor) -> tf.Tensor:

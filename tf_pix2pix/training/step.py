@@ -105,11 +105,12 @@ def make_train_step(state: TrainState, config: TrainConfig) -> Callable[[tf.Tens
                 disc_fake_logits = discriminator([input_image, gen_output], training=True)
                 disc_real_loss = patches(adversarial.real, disc_real_logits)
                 disc_fake_loss = patches(adversarial.fake, disc_fake_logits)
-                disc_loss = 0.5 * (disc_real_loss + disc_fake_loss)  # halved: it learns slower than the generator
+                disc_loss = disc_real_loss + disc_fake_loss
                 if adversarial.gradient_penalty:
                     critic = lambda image: discriminator([input_image, image], training=True)  # noqa: E731
                     penalty = average(gradient_penalty(critic, target_image, gen_output, mix))
                     disc_loss += config.gradient_penalty_weight * penalty
+                disc_loss = 0.5 * disc_loss  # it learns slower than the generator (section 3.3)
                 disc_loss = state.discriminator_optimizer.scale_loss(disc_loss)
             with generator_tape.stop_recording():
                 update(state.discriminator_optimizer, discriminator_tape, disc_loss, discriminator)
@@ -124,12 +125,12 @@ def make_train_step(state: TrainState, config: TrainConfig) -> Callable[[tf.Tens
     @tf.function(jit_compile=config.xla)
     def train_step(input_image, target_image):
         # What is random in step s depends on (seed, s) alone, so that a resumed run is the one that was never stopped.
-        for number, layer in enumerate(dropouts):
-            layer.seed_generator.state.assign(tf.stack([config.seed + number, tf.cast(state.step, tf.int32)]))
-        mix = tf.random.stateless_uniform(
-            [config.batch_size // strategy.num_replicas_in_sync, 1, 1, 1],
-            tf.stack([tf.constant(config.seed, tf.int64), state.step]),
-        )
+        # Each use has a stream of its own: 0 the mixing, 1.. the dropouts; the input pipeline's are unfolded.
+        seed = tf.stack([tf.constant(config.seed, tf.int32), tf.cast(state.step, tf.int32)])
+        for number, layer in enumerate(dropouts, start=1):
+            layer.seed_generator.state.assign(tf.random.fold_in(seed, number))
+        mixes = [config.batch_size // strategy.num_replicas_in_sync, 1, 1, 1]
+        mix = tf.random.stateless_uniform(mixes, tf.random.fold_in(seed, 0))
         losses = strategy.run(replica_step, args=(input_image, target_image, mix))
         if state.ema_generator:
             for mean, value in zip(state.ema_generator.variables, generator.variables, strict=True):
