@@ -1,6 +1,9 @@
 import resource
+import signal
 import subprocess
 import sys
+import tempfile
+import time
 from pathlib import Path
 
 import pytest
@@ -41,6 +44,16 @@ def test_a_published_set_brings_its_preset_and_flags_win():
     assert config_of("--dataset=facades", "--preset=demo")[0].filters == 32
     assert config_of("--dataset=facades", "--direction=AtoB")[0].direction == "AtoB"
     assert config_of("--dataset=mine/here", "--preset=facades")[1] == "runs/here"
+
+
+def test_a_folder_called_as_a_preset_is_a_folder():
+    assert config_of("--dataset=demo")[0] == TrainConfig(dataset="demo")
+
+
+def test_a_folder_is_the_same_with_a_slash(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    assert config_of("--dataset=mine/") == config_of("--dataset=mine") == (TrainConfig(dataset="mine"), "runs/mine")
+    assert config_of("--dataset=.")[1] == f"runs/{tmp_path.name}"
 
 
 def test_epochs_replace_a_presets_steps():
@@ -102,10 +115,10 @@ def bad_folder(kind: str, root: Path) -> Path:
 
 BAD = {
     "truncated": "4.png: it cannot be decoded",
-    "no picture": "4.png: it cannot be decoded: it is not a PNG",
+    "no picture": "4.png: it is not a PNG, JPEG, BMP or WebP picture",
     "odd width": "4.png: it is 81 pixels wide, an odd number",
-    "16 bit": "4.png: its pixels are I;16, not 8 bits a channel",
-    "empty file": "4.png: it cannot be decoded",
+    "16 bit": "4.png: it has 16 bits a channel, not 8 bits a channel",
+    "empty file": "4.png: it is not a PNG",
 }
 
 
@@ -167,13 +180,33 @@ def test_a_defect_is_one_line_and_a_file(capsys, tmp_path, monkeypatch):
         raise KeyError("surprise")
 
     monkeypatch.setattr(tf_pix2pix.training, "train", broken)
-    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
     assert main(["run_train.py", "--dataset=synthetic_facades"]) == 1
     (trace,) = tmp_path.iterdir()
     assert f"error: KeyError: 'surprise'; this is a defect of tf_pix2pix, please report it with {trace}" in (
         capsys.readouterr().err
     )
     assert "in broken" in trace.read_text()
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_a_signal_before_training_is_answered(tmp_path, number):
+    command = [sys.executable, "run_train.py", "--dataset=synthetic_facades", f"--output_dir={tmp_path / 'run'}"]
+    pipes = dict(stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    process = subprocess.Popen([*command, "--crop_size=1024"], cwd=REPOSITORY, **pipes)  # minutes of drawing
+    time.sleep(8)
+    process.send_signal(number)
+    err = process.communicate(timeout=60)[1]
+    assert process.returncode == 130
+    assert err.splitlines()[-1].startswith("error: interrupted; what was saved before is kept")
+    assert "Traceback" not in err
+
+
+def test_a_reader_that_goes_away_is_no_defect():
+    result = subprocess.run(
+        f"{sys.executable} run_train.py --help | true", shell=True, cwd=REPOSITORY, capture_output=True, text=True
+    )
+    assert result.stderr == ""
 
 
 def test_the_script_runs_and_says_where_the_grid_is(tmp_path):

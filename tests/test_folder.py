@@ -54,9 +54,13 @@ def test_sides_can_be_named(tmp_path):
     pairs = load_pairs(str(root), input_dir="z", target_dir="x")["train"]
     stem = int(pairs.names[0].rsplit("/", 1)[1].split(".")[0])
     np.testing.assert_array_equal(pairs.read(0)[1], random_picture(stem, 12, 16))
-    with pytest.raises(InputError, match="has the sub-folders x, y, z; say with --input_dir and --target_dir"):
+    with pytest.raises(
+        InputError, match="the sub-folders with pictures are x, y, z; say with --input_dir and --target_dir"
+    ):
         load_pairs(str(root))
-    with pytest.raises(InputError, match="has no sub-folder q; it has x, y, z"):
+    with pytest.raises(
+        InputError, match="has no pictures in a sub-folder q; the sub-folders with pictures are x, y, z"
+    ):
         load_pairs(str(root), input_dir="x", target_dir="q")
 
 
@@ -84,13 +88,34 @@ def test_other_files_and_hidden_ones_are_passed_over(side_by_side_folder):
     assert sum(len(load_pairs(str(side_by_side_folder))[split]) for split in ("train", "val")) == 10
 
 
+def test_sub_folders_without_pictures_or_beside_them_do_not_matter(side_by_side_folder, tmp_path):
+    (side_by_side_folder / "notes").mkdir()
+    write_picture(side_by_side_folder / "run" / "samples" / "x.png", random_picture(0, 8, 8))
+    assert len(load_pairs(str(side_by_side_folder))["train"]) == 9
+    write_picture(side_by_side_folder / "thumbs" / "x.png", random_picture(0, 8, 8))
+    assert len(load_pairs(str(side_by_side_folder))["train"]) == 9
+    root = two_folders(tmp_path / "two")
+    (root / "runs" / "two").mkdir(parents=True)
+    assert len(load_pairs(str(root))["train"]) == 9
+
+
+def test_a_folder_named_as_a_set_is_said_to_be_passed_over(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    two_folders(tmp_path / "synthetic_facades")
+    assert len(load_pairs("synthetic_facades", size=(8, 8))["train"]) == 400
+    assert "the folder here is --dataset=./synthetic_facades" in capsys.readouterr().out
+    assert len(load_pairs("./synthetic_facades")["train"]) == 9
+
+
 def test_what_is_neither_folder_nor_set_names_the_sets():
     with pytest.raises(InputError, match=f"facadez is neither a folder nor .*{', '.join(DATASETS)}"):
         load_pairs("facadez")
 
 
 def test_an_empty_folder(tmp_path):
-    with pytest.raises(InputError, match=r"has no pictures \(.png, .jpg, .jpeg, .bmp, .webp\)"):
+    with pytest.raises(
+        InputError, match=r"has no pictures \(.png, .jpg, .jpeg, .bmp, .webp\), nor have its sub-folders"
+    ):
         load_pairs(str(tmp_path))
     (tmp_path / "test").mkdir()
     with pytest.raises(InputError, match="has a sub-folder test but none called train"):
@@ -131,7 +156,7 @@ def test_reading_names_the_file_that_is_wrong(tmp_path):
         (("train",), lambda p: write_picture(p, random_picture(0, 12, 17)), "is 17x12 but .* is 16x12"),
     ):
         pairs = load_pairs(str(root))[split_names[0]]
-        path = root / "a" / pairs.names[0].rsplit("/", 1)[1]
+        path = Path(pairs.names[0].split(" and ")[0])
         before = path.read_bytes()
         damage(path)
         with pytest.raises(InputError, match=f"{path}.*{message}"):

@@ -1,4 +1,7 @@
 import io
+import struct
+import warnings
+import zlib
 
 import numpy as np
 import pytest
@@ -6,6 +9,17 @@ from conftest import random_picture
 from PIL import Image
 
 from tf_pix2pix import images
+
+
+def sixteen_bit_rgb() -> bytes:
+    """A PNG of 2x2 pixels, which Pillow cannot write."""
+
+    def chunk(kind: bytes, data: bytes) -> bytes:
+        return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
+
+    header = struct.pack(">IIBBBBB", 2, 2, 16, 2, 0, 0, 0)
+    rows = zlib.compress((b"\0" + bytes(12)) * 2)
+    return b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + chunk(b"IDAT", rows) + chunk(b"IEND", b"")
 
 
 def encoded(picture: Image.Image, format: str, **options) -> bytes:
@@ -57,6 +71,9 @@ def test_exif_turns_a_picture_upright():
     assert images.decode(encoded(picture, "JPEG", exif=exif)).shape == (30, 20, 3)
 
 
+SIXTEEN_BIT_RGB = sixteen_bit_rgb()
+
+
 @pytest.mark.parametrize(
     ("data", "message"),
     [
@@ -64,12 +81,35 @@ def test_exif_turns_a_picture_upright():
         (b"no picture", "it is not a PNG, JPEG, BMP or WebP picture"),
         (encoded(Image.fromarray(random_picture(3, 64, 64)), "PNG")[:3000], "it cannot be decoded"),
         (encoded(Image.fromarray(random_picture(3, 64, 64)), "JPEG")[:1500], "it cannot be decoded"),
-        (encoded(Image.fromarray(np.zeros((4, 4), np.uint16)), "PNG"), "not 8 bits a channel"),
+        (encoded(Image.fromarray(np.zeros((4, 4), np.uint16)), "PNG"), "it has 16 bits a channel, not 8"),
+        (SIXTEEN_BIT_RGB, "it has 16 bits a channel, not 8 bits a channel; save it as an 8-bit picture"),
     ],
 )
 def test_what_cannot_be_decoded_says_why(data, message):
     with pytest.raises(ValueError, match=message):
         images.decode(data)
+
+
+@pytest.mark.parametrize("format", ["PNG", "JPEG", "BMP", "WEBP"])
+def test_damaged_files_are_pictures_or_value_errors(format):
+    """Pillow raises nearly anything, mostly where metadata is damaged: nothing but ValueError may come through."""
+    exif = Image.Exif()
+    exif[0x0112], exif[0x010F], exif[0x8769] = 6, "maker", {0x9003: "2020:01:01 00:00:00", 0x829A: 0.01}
+    options = {} if format == "BMP" else {"exif": exif}
+    whole = encoded(Image.fromarray(random_picture(9, 20, 30)), format, **options)
+    rng = np.random.default_rng(0)
+    refused = 0
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # Pillow's, about the damaged metadata
+        for _ in range(1500):
+            damaged = bytearray(whole)
+            for position in rng.integers(0, min(len(whole), 400), rng.integers(1, 4)):
+                damaged[position] ^= 1 << rng.integers(8)
+            try:
+                assert images.decode(bytes(damaged)).dtype == np.uint8
+            except ValueError:
+                refused += 1
+    assert 0 < refused < 1500
 
 
 def test_written_pictures_are_whole(tmp_path):

@@ -10,7 +10,7 @@ import keras
 import numpy as np
 import pytest
 import tensorflow as tf
-from conftest import REPOSITORY, TINY
+from conftest import REPOSITORY, TINY, random_picture, write_picture
 
 from tf_pix2pix import checkpoints, runs
 from tf_pix2pix.config import format_value
@@ -395,9 +395,67 @@ def test_another_config_is_refused_and_nothing_touched(changed, never_stopped):
     assert {path: path.stat().st_mtime_ns for path in never_stopped.rglob("*")} == before
 
 
-def test_losses_that_are_no_longer_finite_end_the_run(changed, tmp_path):
-    with pytest.raises(RunError, match=r"step 2: a loss is no longer finite .*no checkpoint had been written yet"):
-        train(changed(learning_rate=1e30), tmp_path / "run")
+@pytest.mark.parametrize("fields", [dict(), dict(checkpoint_every=1, log_every=9)])
+def test_losses_that_are_no_longer_finite_end_the_run_and_are_not_saved(changed, tmp_path, fields):
+    with pytest.raises(RunError, match="a loss is no longer finite at step 2 .* lower --learning_rate in another"):
+        train(changed(learning_rate=1e30, **fields), tmp_path / "run")
+    assert checkpoints.steps(tmp_path / "run" / "checkpoints", "step") in ([], [1])
+
+
+def test_the_best_survives_a_kill_before_the_next_checkpoint(changed, tmp_path, monkeypatch):
+    config = changed(steps=9, eval_every=1, checkpoint_every=4, learning_rate=2e-3)
+    from tf_pix2pix.training import loop
+
+    def killed(self, step, *args, **facts):
+        if step == 7:
+            raise KeyboardInterrupt
+        return evaluate(self, step, *args, **facts)
+
+    evaluate = loop._Shown.evaluate
+    monkeypatch.setattr(loop._Shown, "evaluate", killed)
+    with pytest.raises(KeyboardInterrupt):
+        train(config, tmp_path / "run")
+    assert max(checkpoints.steps(tmp_path / "run" / "checkpoints", "best")) > 4
+    runs.forget_after(tmp_path / "run", 4)
+    measured = {r["step"]: r["val_l1"] for r in runs.read_metrics(tmp_path / "run") if "val_l1" in r}
+    assert checkpoints.steps(tmp_path / "run" / "checkpoints", "best")[-1] == min(measured, key=measured.get)
+
+
+def test_a_refused_resume_leaves_the_run_as_it_was(changed, tmp_path):
+    for number in range(10):
+        write_picture(tmp_path / "pairs" / f"{number}.png", random_picture(number, 40, 80, 1))
+    config = changed(dataset=str(tmp_path / "pairs"), steps=1, direction="AtoB")
+    train(dataclasses.replace(config, output_channels=3), tmp_path / "run")
+    before = (tmp_path / "run" / "config.json").read_text()
+    with pytest.raises(InputError, match="another config: output_channels 3 -> 1"):
+        train(dataclasses.replace(config, steps=2), tmp_path / "run")
+    assert (tmp_path / "run" / "config.json").read_text() == before
+    train(dataclasses.replace(config, steps=2, output_channels=3), tmp_path / "run")
+
+
+def test_two_processes_do_not_train_in_one_directory(changed, never_stopped):
+    with runs.locked(never_stopped), pytest.raises(InputError, match="another process trains in .*never_stopped"):
+        train(changed(steps=8), never_stopped)
+
+
+def test_what_makes_a_resumed_run_another_is_said(changed, tmp_path, capsys, side_by_side_folder):
+    config = changed(dataset=str(side_by_side_folder), direction="AtoB", schedule="linear", steps=2)
+    train(config, tmp_path / "run")
+    write_picture(side_by_side_folder / "new.png", random_picture(0, 40, 80))
+    train(dataclasses.replace(config, steps=4), tmp_path / "run")
+    out = capsys.readouterr().out
+    assert "no longer those that the run began with (train_pairs 9 -> 10); it goes on with these" in out
+    assert "the linear schedule was to end at step 2 and now ends at 4: the rate rises again" in out
+
+
+def test_speed_is_that_of_training_alone(changed, tmp_path, monkeypatch):
+    from tf_pix2pix.training import loop
+
+    evaluate = loop._Shown.evaluate
+    monkeypatch.setattr(loop._Shown, "evaluate", lambda *a, **k: (time.sleep(3), evaluate(*a, **k)))
+    train(changed(log_every=1, eval_every=2), tmp_path / "run")
+    after = [r for r in runs.read_metrics(tmp_path / "run") if r["step"] in (3, 5) and "images_per_second" in r]
+    assert all(2 / record["images_per_second"] < 3 for record in after)  # a step takes less than the sleep
 
 
 def test_a_killed_runs_cut_line_is_forgotten(never_stopped):

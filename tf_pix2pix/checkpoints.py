@@ -4,6 +4,7 @@ DIR/step-00002000/ holds everything that a run goes on from; DIR/best-00001500/ 
 """
 
 import os
+import re
 import shutil
 from pathlib import Path
 
@@ -14,8 +15,8 @@ from tf_pix2pix.errors import InputError
 _PARTIAL = ".partial-"
 
 
-def save(directory: Path, kind: str, step: int, checkpoint: tf.train.Checkpoint, keep: int) -> Path:
-    """Writes DIR/KIND-STEP beside, renames it, then removes all but the last `keep` of that kind.
+def save(directory: Path, kind: str, step: int, checkpoint: tf.train.Checkpoint) -> Path:
+    """Writes DIR/KIND-STEP beside, then renames it.
 
     Raises:
       OSError, tf.errors.OpError: the disk does not take it; what was there before is untouched.
@@ -25,18 +26,31 @@ def save(directory: Path, kind: str, step: int, checkpoint: tf.train.Checkpoint,
     try:
         beside.mkdir(parents=True)
         checkpoint.write(str(beside / "checkpoint"))
-        shutil.rmtree(final, ignore_errors=True)
+        if final.exists():
+            _remove(final)
         os.replace(beside, final)
     finally:
         shutil.rmtree(beside, ignore_errors=True)
-    for old in steps(directory, kind)[:-keep]:
-        shutil.rmtree(directory / f"{kind}-{old:08d}")
     return final
+
+
+def keep_last(directory: Path, kind: str, keep: int) -> None:
+    """Removes all but the last `keep` checkpoints of that kind."""
+    for old in steps(directory, kind)[:-keep]:
+        _remove(directory / f"{kind}-{old:08d}")
 
 
 def steps(directory: Path, kind: str) -> list[int]:
     """The steps of which there is a complete checkpoint of that kind, in rising order."""
-    return sorted(int(path.name.removeprefix(f"{kind}-")) for path in directory.glob(f"{kind}-[0-9]*"))
+    names = (re.fullmatch(rf"{kind}-(\d+)", path.name) for path in directory.glob(f"{kind}-*"))
+    return sorted(int(name[1]) for name in names if name)
+
+
+def _remove(path: Path) -> None:
+    """Removes a checkpoint, its name first, so that a kill leaves no half of one under it."""
+    gone = path.with_name(f"{_PARTIAL}removed-{path.name}")
+    os.replace(path, gone)
+    shutil.rmtree(gone)
 
 
 def forget_after(directory: Path, step: int) -> None:
@@ -45,7 +59,7 @@ def forget_after(directory: Path, step: int) -> None:
         shutil.rmtree(path)
     for best in steps(directory, "best"):
         if best > step:
-            shutil.rmtree(directory / f"best-{best:08d}")
+            _remove(directory / f"best-{best:08d}")
 
 
 def restore(path: Path, checkpoint: tf.train.Checkpoint, partly: bool = False) -> None:

@@ -6,11 +6,12 @@ import json
 import math
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 from tf_pix2pix.errors import InputError
 
 Size = tuple[int, int]  # (height, width) in pixels
+MAX_SEED = 2**31 - 1  # the discriminator's seed is one more, and TensorFlow's are int32
 
 
 def _field(
@@ -26,7 +27,7 @@ def _field(
     Args:
       choices: the values allowed, or "module.TABLE": the keys of that dict of the package.
       minimum: the smallest value allowed.
-      may_change: a resumed run may have another value: nothing that is learned depends on it.
+      may_change: a resumed run may have another value.
     """
     metadata = {"help": help, "choices": choices, "minimum": minimum, "may_change": may_change}
     return dataclasses.field(default=default, metadata=metadata)
@@ -120,7 +121,7 @@ class TrainConfig:
     sample_every: int = _field(1000, "steps between sample grids", minimum=1, may_change=True)
     eval_every: int = _field(1000, "steps between evaluations on the held-out split", minimum=1, may_change=True)
     checkpoint_every: int = _field(1000, "steps between checkpoints", minimum=1, may_change=True)
-    log_every: int = _field(50, "steps between lines of metrics.jsonl", minimum=1, may_change=True)
+    log_every: int = _field(20, "steps between lines of metrics.jsonl", minimum=1, may_change=True)
     keep_checkpoints: int = _field(2, "checkpoints kept, beside the best", minimum=1, may_change=True)
     samples: int = _field(4, "held-out pictures in a sample grid", minimum=1, may_change=True)
     eval_pairs: int = _field(100, "held-out pairs evaluated at most", minimum=1)
@@ -130,6 +131,8 @@ class TrainConfig:
             value = getattr(self, field.name)
             if value is None:
                 continue
+            if not _is_of(value, kind(field)):
+                raise InputError(f"{field.name}={value!r} is no {_KIND_NAMES[kind(field)]}")
             minimum, allowed = field.metadata["minimum"], choices(field)
             if allowed and value not in allowed:
                 raise InputError(f"{field.name}={value} is unknown; choose one of {', '.join(allowed)}")
@@ -148,15 +151,28 @@ class TrainConfig:
         for name in ("input_channels", "output_channels"):
             if getattr(self, name) not in (None, 1, 3, 4):
                 raise InputError(f"{name}={getattr(self, name)} is not 1 (gray), 3 (RGB) or 4 (RGBA)")
-        if self.load_size and not self.jitter:
-            raise InputError(f"load_size={format_value(self.load_size)} is of no use without jitter; leave out one")
+        if self.load_size and (not self.jitter or self.fit == "none"):
+            without = "without jitter" if not self.jitter else "with fit=none"
+            raise InputError(f"load_size={format_value(self.load_size)} is of no use {without}; leave out one")
+        if self.seed >= MAX_SEED:
+            raise InputError(f"seed={self.seed} is too large; it must be below {MAX_SEED}")
+        if self.samples > self.eval_pairs:
+            raise InputError(
+                f"samples={self.samples} is more than eval_pairs={self.eval_pairs}, which they are taken from"
+            )
+        if self.adversarial_loss == "wgan-gp" and self.norm == "batch":
+            raise InputError(
+                "adversarial_loss=wgan-gp does not go with norm=batch: its penalty is one of each example alone "
+                "(arXiv 1704.00028, section 4); take norm=instance or norm=none"
+            )
         if bool(self.input_dir) != bool(self.target_dir):
             raise InputError("input_dir and target_dir go together; give both or neither")
 
     @property
     def jitter_size(self) -> Size:
-        """What training pictures are resized to: load_size, or the paper's 286 for a crop of 256 in proportion."""
-        if not self.jitter:
+        """What training pictures are resized to, or at least are where fit is none: load_size, or the paper's 286 for a
+        crop of 256 in proportion."""
+        if not self.jitter or self.fit == "none":
             return self.crop_size
         return self.load_size or tuple(round(side * 286 / 256) for side in self.crop_size)
 
@@ -171,13 +187,32 @@ class TrainConfig:
           InputError: the text is no JSON object, or has a key that is no field.
         """
         try:
-            values = dict(json.loads(text))
-        except (TypeError, ValueError) as error:
+            values = json.loads(text)
+            if not isinstance(values, dict):
+                raise ValueError("no JSON object")
+        except ValueError as error:
             raise InputError(f"it is not a config written by tf_pix2pix: {error}") from None
         known = {field.name for field in dataclasses.fields(cls)}
         if unknown := sorted(values.keys() - known):
             raise InputError(f"unknown config key {', '.join(unknown)}; written by another version of tf_pix2pix?")
         return cls(**{key: tuple(value) if isinstance(value, list) else value for key, value in values.items()})
+
+
+def kind(field: dataclasses.Field) -> Any:
+    """A field's type, without the "or None": int, float, bool, str or Size."""
+    parts = [part for part in get_args(field.type) if part is not type(None)]
+    return parts[0] if type(None) in get_args(field.type) else field.type
+
+
+_KIND_NAMES = {int: "whole number", float: "number", bool: "true or false", str: "text", Size: "(height, width)"}
+
+
+def _is_of(value: Any, kind: Any) -> bool:
+    if kind is Size:
+        return isinstance(value, tuple) and len(value) == 2 and all(_is_of(side, int) for side in value)
+    if isinstance(value, bool):
+        return kind is bool
+    return isinstance(value, (int, float) if kind is float else kind)
 
 
 def format_value(value: Any) -> str:
@@ -217,7 +252,8 @@ PRESETS: dict[str, dict[str, Any]] = {
     "edges2handbags": dict(direction="AtoB", epochs=15, batch_size=4, jitter=False, flip=False),
     # The direction is ours: no source at hand says which side of the published files is the day.
     "night2day": dict(direction="AtoB", epochs=17, batch_size=4),
-    # Not a published model: something to look at after minutes on a plain CPU.
+    # Not published models: the built-in set, and something to look at after minutes on a plain CPU.
+    "synthetic_facades": dict(direction="BtoA", resize_b="nearest", epochs=200, batch_size=1),
     "demo": dict(
         direction="BtoA",
         resize_b="nearest",

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import numpy as np
 import tensorflow as tf
-from PIL import Image, ImageDraw, ImageFont, ImageOps
+from PIL import Image, ImageDraw, ImageFont, ImageOps, UnidentifiedImageError
 
 EXTENSIONS = (".png", ".jpg", ".jpeg", ".bmp", ".webp")
 
@@ -39,6 +39,8 @@ _DECODED_MODES = {
     "YCbCr": "RGB",
 }
 
+_TOO_DEEP = "it has {}, not 8 bits a channel; save it as an 8-bit picture"
+
 
 def to_float(pictures) -> tf.Tensor:
     """uint8 [..., h, w, c] in 0..255 -> float32 of the same shape in [-1, 1]."""
@@ -58,17 +60,23 @@ def decode(encoded: bytes) -> np.ndarray:
     Raises:
       ValueError: the bytes are no such picture, are cut short, or hold more than 8 bits a channel.
     """
+    if encoded.startswith(b"\x89PNG") and encoded[24:25] > b"\x08":  # Pillow would cut 16-bit colours to 8 bits
+        raise ValueError(_TOO_DEEP.format(f"{encoded[24]} bits a channel"))
     try:
         with Image.open(io.BytesIO(encoded), formats=("PNG", "JPEG", "BMP", "WEBP")) as picture:
-            if picture.mode not in _DECODED_MODES:
-                raise ValueError(f"its pixels are {picture.mode}, not 8 bits a channel; save it as an 8-bit picture")
-            mode = "RGBA" if "transparency" in picture.info else _DECODED_MODES[picture.mode]
-            pixels = np.asarray(ImageOps.exif_transpose(picture).convert(mode))
-    except (OSError, SyntaxError, Image.DecompressionBombError) as error:  # what Pillow raises for damaged files
-        what = (
-            "it is not a PNG, JPEG, BMP or WebP picture" if isinstance(error, Image.UnidentifiedImageError) else error
-        )
-        raise ValueError(f"it cannot be decoded: {what}") from None
+            if picture.mode in _DECODED_MODES:
+                mode = "RGBA" if "transparency" in picture.info else _DECODED_MODES[picture.mode]
+                pixels = np.asarray(ImageOps.exif_transpose(picture).convert(mode))
+            else:
+                pixels = None
+    except UnidentifiedImageError:
+        raise ValueError("it is not a PNG, JPEG, BMP or WebP picture") from None
+    except (
+        Exception
+    ) as error:  # damaged files make Pillow raise nearly anything: OSError, SyntaxError, struct.error ...
+        raise ValueError(f"it cannot be decoded: {error}") from None
+    if pixels is None:
+        raise ValueError(_TOO_DEEP.format(f"pixels of mode {picture.mode}"))
     return pixels[:, :, np.newaxis] if pixels.ndim == 2 else pixels
 
 

@@ -20,9 +20,15 @@ from tqdm import tqdm
 
 from tf_pix2pix import images
 from tf_pix2pix.datasets.pairs import Pairs
-from tf_pix2pix.errors import InputError
+from tf_pix2pix.errors import InputError, listed
 
-LISTED = 20  # so many bad pairs are named in a message
+
+@dataclass(frozen=True)
+class PreparedPairs(Pairs):
+    """Pairs of (input, target), resized."""
+
+    channels: tuple[int, int] = (0, 0)  # the most that an input and a target have
+    widest: tuple[str, str] = ("", "")  # which pairs those are
 
 
 def prepare(
@@ -33,18 +39,16 @@ def prepare(
     fit: str = "stretch",  # "stretch" to size; "cover" it, keeping the aspect; "none": own size, at least `size`
     resize_a: str = "bicubic",  # one of images.RESIZE_METHODS
     resize_b: str = "bicubic",
-    input_channels: int | None = None,  # None: the most that any picture has
-    output_channels: int | None = None,
     max_bad: int = 0,  # so many bad pairs are left out
     cache_bytes: float = 2e9,  # the resized set is kept in memory when it is no larger
-) -> Pairs:
-    """Pairs as the source has them -> Pairs of (input, target), uint8, resized, all with the same channels.
+) -> PreparedPairs:
+    """Pairs as the source has them -> Pairs of (input, target), uint8, resized, each picture with its own channels.
 
     A set that was not verified yet is read once as a whole, with a progress bar, so that what is wrong with it shows
-    before training and not after hours. Pictures keep their channels; gray becomes RGB only beside RGB pictures.
+    before training and not after hours.
 
     Raises:
-      InputError: more than max_bad pairs cannot be used (up to 20 are named), or they have other channels than asked.
+      InputError: more than max_bad pairs cannot be used; up to 20 are named.
     """
 
     def read_resized(index: int) -> tuple[np.ndarray, np.ndarray]:
@@ -57,22 +61,48 @@ def prepare(
 
     found = _read_whole(read_resized, pairs, cache_bytes)
     _report_bad(found.bad, max_bad, len(pairs))
-    channels = (input_channels or found.channels[0], output_channels or found.channels[1])
-    for flag, wanted, most in zip(("input_channels", "output_channels"), channels, found.channels, strict=True):
-        if most > wanted or (most < wanted and wanted not in (3, 4)):
-            raise InputError(
-                f"{flag}={wanted}, but {found.widest[flag]} has {most} channels; leave out {flag} to take "
-                "the files' own, or convert the files"
-            )
 
     def read(position: int) -> tuple[np.ndarray, np.ndarray]:
         index = found.good[position]
-        pair = found.kept[index] if found.kept else read_resized(index)
-        return tuple(images.with_channels(side, wanted) for side, wanted in zip(pair, channels, strict=True))
+        return found.kept[index] if found.kept else read_resized(index)
 
     # A large set's names may be read from the disk one by one: they are not all asked for.
     names = pairs.names if len(found.good) == len(pairs) else [pairs.names[index] for index in found.good]
-    return Pairs(names, read, verified=True)
+    return PreparedPairs(names, read, verified=True, channels=tuple(found.channels), widest=tuple(found.widest))
+
+
+def with_channels(
+    prepared: Sequence[PreparedPairs], input_channels: int | None, output_channels: int | None
+) -> list[Pairs]:
+    """The splits of a set with the same channels in all pictures: those asked for, or the most that any picture has.
+
+    Channels are only added: gray becomes RGB, and gets an opaque alpha, where another picture or the caller wants it.
+
+    Raises:
+      InputError: pictures have more channels than asked for, or others that cannot be made those.
+    """
+    channels = []
+    for side, (flag, asked) in enumerate((("input_channels", input_channels), ("output_channels", output_channels))):
+        widest = max(prepared, key=lambda pairs, side=side: pairs.channels[side])
+        most = widest.channels[side]
+        if asked is not None and asked != most and (most > asked or asked not in (3, 4)):
+            raise InputError(
+                f"{flag}={asked}, but {widest.widest[side]} has {most} channels; leave out {flag} to take the files' "
+                "own, or convert the files"
+            )
+        channels.append(asked or most)
+
+    def widened(pairs: PreparedPairs) -> Pairs:
+        def read(index: int) -> tuple[np.ndarray, np.ndarray]:
+            try:
+                sides = zip(pairs.read(index), channels, strict=True)
+                return tuple(images.with_channels(picture, wanted) for picture, wanted in sides)
+            except ValueError as error:
+                raise InputError(f"{pairs.names[index]}: {error}") from None
+
+        return Pairs(pairs.names, read, pairs.verified)
+
+    return [widened(pairs) for pairs in prepared]
 
 
 def _fit(picture: np.ndarray, size: tuple[int, int], fit: str, method: str) -> np.ndarray:
@@ -84,8 +114,7 @@ def _fit(picture: np.ndarray, size: tuple[int, int], fit: str, method: str) -> n
     elif fit == "none":
         if own[0] < size[0] or own[1] < size[1]:
             raise ValueError(
-                f"its {own[0]}x{own[1]} pixels (height x width) are less than the {size[0]}x{size[1]} of the crop; "
-                "lower crop_size and load_size, or enlarge it with fit=cover"
+                f"it is {own[0]}x{own[1]}, less than the crop's {size[0]}x{size[1]}; fit=cover enlarges it"
             )
         size = own
     return images.resize(picture, size, method)
@@ -98,13 +127,13 @@ class _Found:
     good: Sequence[int]  # indices of the pairs that can be used
     bad: list[str]  # what is wrong with the others
     channels: list[int]  # the most that an input and a target have
-    widest: dict[str, str]  # which pair that was
+    widest: list[str]  # which pairs those are
     kept: dict[int, tuple[np.ndarray, np.ndarray]]  # all good pairs, or nothing where they take too much memory
 
 
 def _read_whole(read: Callable, pairs: Pairs, cache_bytes: float) -> _Found:
     """Reads every pair; of a verified set that would not be kept anyway, the first one."""
-    found = _Found([], [], [0, 0], {}, {})
+    found = _Found([], [], [0, 0], ["", ""], {})
     indices = range(len(pairs))
     if pairs.verified and sum(side.nbytes for side in read(0)) * len(pairs) > cache_bytes:
         indices = range(1)
@@ -114,9 +143,9 @@ def _read_whole(read: Callable, pairs: Pairs, cache_bytes: float) -> _Found:
             found.bad.append(str(pair))
             continue
         found.good.append(index)
-        for side, flag in enumerate(("input_channels", "output_channels")):
-            if pair[side].shape[2] > found.channels[side]:
-                found.channels[side], found.widest[flag] = pair[side].shape[2], pairs.names[index]
+        for side, picture in enumerate(pair):
+            if picture.shape[2] > found.channels[side]:
+                found.channels[side], found.widest[side] = picture.shape[2], pairs.names[index]
         total_bytes += sum(side.nbytes for side in pair)
         if total_bytes <= cache_bytes:
             found.kept[index] = pair
@@ -152,13 +181,12 @@ def _report_bad(bad: list[str], max_bad: int, count: int) -> None:
     """Says which pairs are left out, or raises InputError where they are more than max_bad, or all."""
     if not bad:
         return
-    listed = "; ".join(bad[:LISTED]) + (f"; and {len(bad) - LISTED} more" if len(bad) > LISTED else "")
     if len(bad) > max_bad or len(bad) == count:
         raise InputError(
-            f"{len(bad)} of {count} pairs cannot be used: {listed}. Mend or remove them, "
+            f"{len(bad)} of {count} pairs cannot be used: {listed(bad, '; ')}. Mend or remove them, "
             "or leave so many out with --max_bad_images"
         )
-    print(f"left out {len(bad)} of {count} pairs (--max_bad_images={max_bad}): {listed}", file=sys.stderr)
+    print(f"left out {len(bad)} of {count} pairs (--max_bad_images={max_bad}): {listed(bad, '; ')}", file=sys.stderr)
 
 
 def training_batches(

@@ -3,11 +3,12 @@
 config.json; checkpoints/ (step-* and best-*); metrics.jsonl; logs/ (TensorBoard); samples/step_*.png.
 """
 
+import contextlib
 import dataclasses
 import importlib.util
 import json
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +20,11 @@ from tf_pix2pix import checkpoints, images
 from tf_pix2pix.config import TrainConfig, format_value
 from tf_pix2pix.errors import InputError
 from tf_pix2pix.networks import GENERATORS, patchgan_discriminator
+
+try:
+    import fcntl
+except ImportError:  # Windows: runs are not kept apart there
+    fcntl = None
 
 
 def build_generator(config: TrainConfig) -> keras.Model:
@@ -97,9 +103,23 @@ def read_config(run_dir: str | os.PathLike) -> TrainConfig:
         raise InputError(f"{path}: {error}") from None
 
 
-def write_config(run_dir: Path, config: TrainConfig) -> None:
-    """Makes run_dir and writes config.json."""
+@contextlib.contextmanager
+def locked(run_dir: Path) -> Iterator[None]:
+    """Makes run_dir, and keeps it to this process. Raises InputError where another one trains in it."""
     run_dir.mkdir(parents=True, exist_ok=True)
+    with open(run_dir / ".lock", "w") as file:
+        if fcntl is not None:
+            try:
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                raise InputError(
+                    f"another process trains in {run_dir}; stop it, or choose another --output_dir"
+                ) from None
+        yield
+
+
+def write_config(run_dir: Path, config: TrainConfig) -> None:
+    """Writes config.json."""
     _replace(run_dir / "config.json", config.to_json())
 
 
@@ -113,7 +133,12 @@ def read_metrics(run_dir: Path) -> list[dict[str, Any]]:
     """The records of metrics.jsonl; a last line that a kill cut short is left out."""
     path = run_dir / "metrics.jsonl"
     lines = path.read_text(encoding="utf-8").splitlines(keepends=True) if path.exists() else []
-    return [json.loads(line) for line in lines if line.endswith("\n")]
+    try:
+        return [json.loads(line) for line in lines if line.endswith("\n")]
+    except ValueError as error:
+        raise InputError(
+            f"{path} is damaged ({error}); remove the line, or the file: only its record is lost"
+        ) from None
 
 
 def forget_after(run_dir: Path, step: int) -> None:

@@ -8,17 +8,18 @@ python run_train.py --dataset=my_folder --output_dir=runs/mine    your own pairs
 import contextlib
 import dataclasses
 import os
+import signal
 import sys
 import tempfile
 import textwrap
 import traceback
+import warnings
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, get_args
 
 from absl import flags
 
-from tf_pix2pix.config import PRESETS, Size, TrainConfig, choices, format_value, table_keys
+from tf_pix2pix.config import PRESETS, Size, TrainConfig, choices, format_value, kind, table_keys
 from tf_pix2pix.errors import InputError, RunError
 
 
@@ -26,7 +27,9 @@ def main(argv: list[str] | None = None) -> int:
     """Returns the exit code: 0 done or stopped on request, 1 the run failed, 2 wrong usage or input."""
     argv = sys.argv if argv is None else argv
     sys.stdout.reconfigure(line_buffering=True)  # a log file shows each line when it is written
+    warnings.filterwarnings("ignore", module="PIL")  # about damaged metadata; damaged pictures are errors
     try:
+        signal.signal(signal.SIGTERM, signal.default_int_handler)  # as Ctrl-C, also before and after the training loop
         if any(argument in ("--help", "-h", "-help", "--helpfull") for argument in argv[1:]):
             print(_help())
             return 0
@@ -39,14 +42,15 @@ def main(argv: list[str] | None = None) -> int:
     except RunError as error:
         return _fail(error, 1)
     except KeyboardInterrupt:
-        return _fail("interrupted", 130)
+        return _fail("interrupted; what was saved before is kept, and the same command starts again from there", 130)
+    except BrokenPipeError:  # whoever read our output has gone
+        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
+        return 1
     except Exception as error:
-        trace = Path(f"pix2pix-error-{os.getpid()}.txt").absolute()
-        trace.write_text(traceback.format_exc(), encoding="utf-8")
+        with tempfile.NamedTemporaryFile("w", prefix="pix2pix-error-", suffix=".txt", delete=False) as trace:
+            trace.write(traceback.format_exc())
         return _fail(
-            f"{type(error).__name__}: {str(error).strip().splitlines()[0] if str(error) else 'no message'}; "
-            f"this is a defect of tf_pix2pix, please report it with {trace}",
-            1,
+            f"{type(error).__name__}: {error}; this is a defect of tf_pix2pix, please report it with {trace.name}", 1
         )
     return 0
 
@@ -102,10 +106,12 @@ def parse(argv: list[str]) -> tuple[TrainConfig, str]:
             f"{', '.join(table_keys('datasets.DATASETS'))}. "
             "To start at once: --dataset=synthetic_facades --preset=demo"
         )
-    preset = given.pop("preset", given["dataset"] if given["dataset"] in PRESETS else None)
+    own_preset = given["dataset"] if given["dataset"] in {*PRESETS} & {*table_keys("datasets.DATASETS")} else None
+    given["dataset"] = given["dataset"].rstrip("/") or "/"  # as the shell completes folders
+    preset = given.pop("preset", own_preset)
     if preset is not None and preset not in PRESETS:
         raise InputError(f"preset={preset} is unknown; choose one of {', '.join(PRESETS)}")
-    output_dir = given.pop("output_dir", None) or f"runs/{Path(given['dataset']).absolute().name}"
+    output_dir = given.pop("output_dir", None) or f"runs/{Path(given['dataset']).resolve().name}"
     if "epochs" in given and "steps" in given:
         raise InputError("--epochs and --steps both say how long to train; give one")
     settings = {**PRESETS.get(preset, {}), **given}
@@ -116,20 +122,14 @@ def parse(argv: list[str]) -> tuple[TrainConfig, str]:
 
 def _define(field: dataclasses.Field, values: flags.FlagValues) -> None:
     """One flag for one field of TrainConfig."""
-    kind = _kind(field)
-    if kind is bool:
+    wanted = kind(field)
+    if wanted is bool:
         flags.DEFINE_bool(field.name, None, "", flag_values=values)
-    elif kind is Size:
+    elif wanted is Size:
         flags.DEFINE(_SizeParser(), field.name, None, "", flag_values=values, serializer=flags.ArgumentSerializer())
     else:
-        define = {int: flags.DEFINE_integer, float: flags.DEFINE_float, str: flags.DEFINE_string}[kind]
+        define = {int: flags.DEFINE_integer, float: flags.DEFINE_float, str: flags.DEFINE_string}[wanted]
         define(field.name, None, "", flag_values=values)
-
-
-def _kind(field: dataclasses.Field) -> Any:
-    """A field's type, without the "or None"."""
-    parts = [part for part in get_args(field.type) if part is not type(None)]
-    return parts[0] if type(None) in get_args(field.type) else field.type
 
 
 class _SizeParser(flags.ArgumentParser):
@@ -158,7 +158,7 @@ def _help() -> str:
             help_text += f": {', '.join(allowed)}"
         if field.default not in (None, ""):
             help_text += f" [{format_value(field.default)}]"
-        lines += _entry(f"--{'[no]' if _kind(field) is bool else ''}{field.name}", help_text)
+        lines += _entry(f"--{'[no]' if kind(field) is bool else ''}{field.name}", help_text)
     return "\n".join(lines)
 
 

@@ -35,6 +35,8 @@ def load_pairs(
     if dataset in DATASETS:
         if input_dir or target_dir:
             raise InputError(f"input_dir and target_dir are for folders; {dataset} has its sides already")
+        if Path(dataset).is_dir():
+            print(f"{dataset} is the data set of that name; the folder here is --dataset=./{dataset}")
         return DATASETS[dataset](dataset, data_dir, size)
     if Path(dataset).is_dir():
         return folder.load(dataset, input_dir=input_dir, target_dir=target_dir)

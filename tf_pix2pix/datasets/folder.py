@@ -11,11 +11,10 @@ import numpy as np
 
 from tf_pix2pix import images
 from tf_pix2pix.datasets.pairs import Pairs
-from tf_pix2pix.errors import InputError
+from tf_pix2pix.errors import InputError, listed
 
 SPLITS = ("train", "val", "test")
 HELD_OUT = 0.1  # the share of pairs held out where no split is given
-LISTED = 20  # so many files are named in a message
 
 Files = dict[str, tuple[Path, ...]]  # file stem -> the side-by-side picture, or (A, B)
 
@@ -56,43 +55,44 @@ def load(folder: str, *, input_dir: str | None = None, target_dir: str | None = 
 
 def _files(folder: Path, input_dir: str | None, target_dir: str | None) -> Files:
     """Finds the pairs of one split: file stem -> paths."""
-    sub_folders = sorted(path.name for path in folder.iterdir() if path.is_dir() and not path.name.startswith("."))
-    if input_dir is None and not sub_folders:
-        return {stem: (path,) for stem, path in _pictures(folder).items()}
+    if input_dir is None and (pictures := _pictures(folder)):
+        return {stem: (path,) for stem, path in _by_stem(pictures).items()}
+    sub_folders = sorted(path.name for path in folder.iterdir() if path.is_dir() and _pictures(path))
+    there = f"the sub-folders with pictures are {', '.join(sub_folders) or 'none'}"
     if input_dir is not None:
         sides = (input_dir, target_dir)
-        if missing := [side for side in sides if not (folder / side).is_dir()]:
-            raise InputError(f"{folder} has no sub-folder {missing[0]}; it has {', '.join(sub_folders) or 'none'}")
+        if missing := [side for side in sides if side not in sub_folders]:
+            raise InputError(f"{folder} has no pictures in a sub-folder {missing[0]}; {there}")
     elif len(sub_folders) == 2:
         sides = tuple(sub_folders)
         print(f"{folder}: A is {sides[0]}, B is {sides[1]}, paired by file name")
+    elif sub_folders:
+        raise InputError(f"{folder}: {there}; say with --input_dir and --target_dir which two hold the pairs")
     else:
-        raise InputError(
-            f"{folder} has the sub-folders {', '.join(sub_folders)}; say with --input_dir and --target_dir "
-            "which two hold the pairs"
-        )
-    a, b = (_pictures(folder / side) for side in sides)
+        raise InputError(f"{folder} has no pictures ({', '.join(images.EXTENSIONS)}), nor have its sub-folders")
+    a, b = (_by_stem(_pictures(folder / side)) for side in sides)
     if alone := sorted([a[stem] for stem in a.keys() - b.keys()] + [b[stem] for stem in b.keys() - a.keys()]):
+        count = "1 picture" if len(alone) == 1 else f"{len(alone)} pictures"
         raise InputError(
-            f"{_count(alone, 'picture')} without a partner of the same name in the other folder: "
-            f"{_listed(alone)}. Add the partners or remove these"
+            f"{count} without a partner of the same name in the other folder: {listed(alone)}. "
+            "Add the partners or remove these"
         )
     return {stem: (a[stem], b[stem]) for stem in a}
 
 
-def _pictures(folder: Path) -> dict[str, Path]:
-    """File stem -> path of the pictures in a folder, in order of their names."""
-    paths = sorted(
+def _pictures(folder: Path) -> list[Path]:
+    """The pictures directly in a folder, in order of their names."""
+    return sorted(
         path for path in folder.iterdir() if path.suffix.lower() in images.EXTENSIONS and not path.name.startswith(".")
     )
-    if not paths:
-        raise InputError(f"{folder} has no pictures ({', '.join(images.EXTENSIONS)})")
+
+
+def _by_stem(paths: Sequence[Path]) -> dict[str, Path]:
     by_stem: dict[str, Path] = {}
     for path in paths:
         if path.stem in by_stem:
-            raise InputError(
-                f"{by_stem[path.stem]} and {path} have the same name but for the ending; rename or remove one"
-            )
+            both = f"{by_stem[path.stem]} and {path}"
+            raise InputError(f"{both} have the same name but for the ending; rename or remove one")
         by_stem[path.stem] = path
     return by_stem
 
@@ -126,7 +126,7 @@ def _pairs(files: Sequence[tuple[Path, ...]]) -> Pairs:
             raise InputError(f"{sizes} (width x height): a pair needs one size")
         return a, b
 
-    return Pairs(names=[str(paths[0]) for paths in files], read=read)
+    return Pairs(names=[" and ".join(map(str, paths)) for paths in files], read=read)
 
 
 def _decode(path: Path) -> np.ndarray:
@@ -134,12 +134,3 @@ def _decode(path: Path) -> np.ndarray:
         return images.decode(path.read_bytes())
     except (OSError, ValueError) as error:
         raise InputError(f"{path}: {error}") from None
-
-
-def _count(things: Sequence, noun: str) -> str:
-    return f"{len(things)} {noun}{'s' * (len(things) > 1)}"
-
-
-def _listed(paths: Sequence[Path]) -> str:
-    more = f" and {len(paths) - LISTED} more" if len(paths) > LISTED else ""
-    return ", ".join(map(str, paths[:LISTED])) + more

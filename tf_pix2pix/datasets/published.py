@@ -155,10 +155,15 @@ def load(name: str, *, data_dir: str | os.PathLike | None = None) -> dict[str, P
     builder.archive = archive
     if not sys.stderr.isatty():
         tfds.disable_progress_bar()
+    is_new = not Path(builder.data_dir_root).exists()
     try:
         builder.download_and_prepare()
     except OSError as error:
         raise RunError(f"{name} cannot be prepared in {builder.data_dir}: {error}") from None
+    except InputError:
+        if is_new:  # a misspelt data_dir, perhaps
+            shutil.rmtree(builder.data_dir_root, ignore_errors=True)
+        raise
     _compare_with_published(builder)
 
     skip_decoding = {"image": tfds.decode.SkipDecoding()}

@@ -12,7 +12,7 @@ from tf_pix2pix.config import TrainConfig, format_value
 from tf_pix2pix.datasets import load_pairs
 from tf_pix2pix.datasets.pairs import Pairs
 from tf_pix2pix.errors import RunError
-from tf_pix2pix.input_pipeline import prepare
+from tf_pix2pix.input_pipeline import PreparedPairs, prepare, with_channels
 from tf_pix2pix.training.loop import run_loop
 from tf_pix2pix.training.step import build_state
 
@@ -33,34 +33,39 @@ def train(config: TrainConfig, output_dir: str | Path) -> Path:
         input_dir=config.input_dir,
         target_dir=config.target_dir,
     )
-    train_pairs = _prepared(splits["train"], config, config.jitter_size)
+    prepared = [
+        _prepared(splits["train"], config, config.jitter_size),
+        _prepared(splits["val"].spread(config.eval_pairs), config, config.crop_size),
+    ]
+    train_pairs, held_out = with_channels(prepared, config.input_channels, config.output_channels)
     channels = [side.shape[2] for side in train_pairs.read(0)]
     config = dataclasses.replace(config, input_channels=channels[0], output_channels=channels[1])
-    held_out = _prepared(splits["val"].spread(config.eval_pairs), config, config.crop_size)
-    total_steps = config.steps or math.ceil(config.epochs * len(train_pairs) / config.batch_size)
-    strategy = tf.distribute.get_strategy()
-    with strategy.scope():
+    runs.check(run_dir, config)  # again: now the channels are known
+    total_steps = _total_steps(config, len(train_pairs))
+    with tf.distribute.get_strategy().scope():
         state = build_state(config, total_steps)
     try:
-        runs.write_config(run_dir, config)
-        if saved := checkpoints.steps(run_dir / "checkpoints", "step"):
-            checkpoints.restore(run_dir / "checkpoints" / f"step-{saved[-1]:08d}", state.checkpoint())
-        start_step = int(state.step)
-        runs.forget_after(run_dir, start_step)
-        print(
-            f"{len(train_pairs)} pairs to train on, {len(held_out)} held out; {config.direction}, "
-            f"{format_value(config.crop_size)} pixels; generator {state.generator.count_params():,}, "
-            f"discriminator {state.discriminator.count_params():,} parameters; run directory {run_dir}"
-        )
-        if start_step >= total_steps:
-            done = f"{run_dir} is at step {start_step} of {total_steps}"
-            print(f"nothing left to do: {done}; raise --epochs or --steps to go on")
-            return run_dir / "samples" / f"step_{start_step:08d}.png"
-        if start_step:
-            print(f"resuming at step {start_step} of {total_steps}")
-        return run_loop(config, run_dir, state, train_pairs, held_out, total_steps)
-    except RunError as error:
-        raise RunError(f"{error}; {_kept(run_dir)}") from None
+        with runs.locked(run_dir):
+            print(
+                f"{len(train_pairs)} pairs to train on, {len(held_out)} held out; {config.direction}, "
+                f"{format_value(config.crop_size)} pixels; generator {state.generator.count_params():,}, "
+                f"discriminator {state.discriminator.count_params():,} parameters; run directory {run_dir}"
+            )
+            if saved := checkpoints.steps(run_dir / "checkpoints", "step"):
+                checkpoints.restore(run_dir / "checkpoints" / f"step-{saved[-1]:08d}", state.checkpoint())
+                _say_what_changed(run_dir, config, total_steps, len(train_pairs), len(held_out))
+            start_step = int(state.step)
+            if start_step >= total_steps:
+                done = f"{run_dir} is at step {start_step} of {total_steps}"
+                print(f"nothing left to do: {done}; raise --epochs or --steps to go on")
+                return run_dir / "samples" / f"step_{start_step:08d}.png"
+            runs.write_config(run_dir, config)
+            runs.forget_after(run_dir, start_step)
+            if start_step:
+                print(f"resuming at step {start_step} of {total_steps}")
+            return run_loop(config, run_dir, state, train_pairs, held_out, total_steps)
+    except BrokenPipeError:  # whoever read our output has gone
+        raise
     except tf.errors.OpError as error:
         reason = error.message.strip().splitlines()[0]
         if unreadable := re.search(r"InputError: (.*)", error.message):  # a picture that could be read before
@@ -70,7 +75,22 @@ def train(config: TrainConfig, output_dir: str | Path) -> Path:
         raise RunError(f"{error.filename or run_dir}: {error.strerror or error}; {_kept(run_dir)}") from error
 
 
-def _prepared(pairs: Pairs, config: TrainConfig, size: tuple[int, int]) -> Pairs:
+def _total_steps(config: TrainConfig, train_pairs: int) -> int:
+    return config.steps or math.ceil(config.epochs * train_pairs / config.batch_size)
+
+
+def _say_what_changed(run_dir: Path, config: TrainConfig, total_steps: int, train_pairs: int, held_out: int) -> None:
+    """Says what makes a resumed run another than the one that was never stopped."""
+    counts = {"train_pairs": train_pairs, "held_out_pairs": held_out}
+    before = next((record for record in runs.read_metrics(run_dir) if "train_pairs" in record), counts)
+    if changed := [f"{name} {before[name]} -> {now}" for name, now in counts.items() if before[name] != now]:
+        print(f"the data are no longer those that the run began with ({', '.join(changed)}); it goes on with these")
+    planned = _total_steps(runs.read_config(run_dir), before["train_pairs"])
+    if config.schedule == "linear" and planned != total_steps:
+        print(f"the linear schedule was to end at step {planned} and now ends at {total_steps}: the rate rises again")
+
+
+def _prepared(pairs: Pairs, config: TrainConfig, size: tuple[int, int]) -> PreparedPairs:
     return prepare(
         pairs,
         direction=config.direction,
@@ -78,8 +98,6 @@ def _prepared(pairs: Pairs, config: TrainConfig, size: tuple[int, int]) -> Pairs
         fit=config.fit,
         resize_a=config.resize_a,
         resize_b=config.resize_b,
-        input_channels=config.input_channels,
-        output_channels=config.output_channels,
         max_bad=config.max_bad_images,
         cache_bytes=config.cache_gb * 1e9,
     )

@@ -40,17 +40,20 @@ def run_loop(
     batches = _batches(config, train_pairs, int(state.step), total_steps)
     train_step = make_train_step(state, config)
     shown = _Shown(config, run_dir, make_translate(state.sampled), held_out)
+    window, said = _Window(config, len(train_pairs)), time.monotonic()
 
     def save(step):
-        checkpoints.save(run_dir / "checkpoints", "step", step, state.checkpoint(), config.keep_checkpoints)
+        window.check_finite(step)
+        checkpoints.save(run_dir / "checkpoints", "step", step, state.checkpoint())
+        checkpoints.keep_last(run_dir / "checkpoints", "step", config.keep_checkpoints)
+        checkpoints.keep_last(run_dir / "checkpoints", "best", 1)  # not before: a kill goes back to the step saved last
 
     step = saved = int(state.step)
-    if step == 0:
-        print(f"untrained samples: {shown.sample(0)}")
-        shown.evaluate(0, state)
-    window, said = _Window(config, len(train_pairs)), time.monotonic()
     progress = tqdm(total=total_steps, initial=step, unit="step", disable=None, smoothing=0.05)
     with _stop_signals() as stop, progress:
+        if step == 0:
+            tqdm.write(f"untrained samples: {shown.sample(0)}")
+            shown.evaluate(0, state, train_pairs=len(train_pairs), held_out_pairs=len(held_out))
         while step < total_steps and not stop.is_set():
             with window.waiting():
                 batch = next(batches)
@@ -59,28 +62,29 @@ def run_loop(
             progress.update()
             last = step == total_steps
             if last or step % config.log_every == 0:
+                window.check_finite(step)
                 values = window.close(step)
                 progress.set_postfix_str(_status(values))
                 if progress.disable and time.monotonic() - said > SECONDS_BETWEEN_LINES:
                     print(f"step {step} of {total_steps}: {_status(values)}")
                     said = time.monotonic()
                 shown.record({**values, "learning_rate": float(state.generator_optimizer.learning_rate)})
-                if not all(math.isfinite(values[name]) for name in LOSSES):
-                    raise RunError(f"step {step}: a loss is no longer finite ({_status(values)})")
-            if last or step % config.sample_every == 0:
-                grid = shown.sample(step)
-            if last or step % config.eval_every == 0:
-                shown.evaluate(step, state)
-            if last or step % config.checkpoint_every == 0:
+            with window.not_counted():
+                if last or step % config.sample_every == 0:
+                    grid = shown.sample(step)
+                if last or step % config.eval_every == 0:
+                    shown.evaluate(step, state)
+                if last or step % config.checkpoint_every == 0:
+                    save(step)
+                    saved = step
+        if step < total_steps:
+            if saved != step or step == 0:
                 save(step)
-                saved = step
+            grid = shown.sample(step)
     if step == total_steps:
         print(f"done: {total_steps} steps; sample grid: {grid}")
-        return grid
-    if saved != step:
-        save(step)
-    grid = shown.sample(step)
-    print(f"stopped at step {step} of {total_steps}, all is saved; the same command goes on. Sample grid: {grid}")
+    else:
+        print(f"stopped at step {step} of {total_steps}, all is saved; the same command goes on. Sample grid: {grid}")
     return grid
 
 
@@ -120,13 +124,13 @@ class _Shown:
         self._summaries(step, images={"output and target": np.stack([np.hstack(row[1:]) for row in rows])})
         return runs.write_sample_grid(self._run_dir, step, rows)
 
-    def evaluate(self, step: int, state: TrainState) -> None:
+    def evaluate(self, step: int, state: TrainState, **facts: int) -> None:
         values = paired_metrics(self._translate, self._held_out)
-        self.record({"step": step, **{f"val_{name}": value for name, value in values.items()}})
+        self.record({"step": step, **facts, **{f"val_{name}": value for name, value in values.items()}})
         tqdm.write(f"step {step}, held out: " + ", ".join(f"{name} {value:.4g}" for name, value in values.items()))
         if values["l1"] < self._best:
             self._best = values["l1"]
-            checkpoints.save(self._run_dir / "checkpoints", "best", step, state.best_checkpoint(), keep=1)
+            checkpoints.save(self._run_dir / "checkpoints", "best", step, state.best_checkpoint())
 
 
 class _Window:
@@ -146,6 +150,23 @@ class _Window:
         asked = time.monotonic()
         yield
         self._waited += time.monotonic() - asked
+
+    @contextlib.contextmanager
+    def not_counted(self) -> Iterator[None]:
+        """Around what is no training: evaluating, sampling, saving."""
+        began = time.monotonic()
+        yield
+        self._opened += time.monotonic() - began
+
+    def check_finite(self, step: int) -> None:
+        """Raises RunError where a loss since the last record is not finite."""
+        for losses in self.losses:
+            if not all(math.isfinite(losses[name]) for name in LOSSES):
+                values = ", ".join(f"{name} {float(losses[name]):.3g}" for name in LOSSES)
+                raise RunError(
+                    f"a loss is no longer finite at step {step} ({values}); checkpoints hold what was before, but "
+                    "going on from them ends here again: lower --learning_rate in another --output_dir"
+                )
 
     def close(self, step: int) -> dict[str, float]:
         """The means of the losses, images per second, and the share of the time that was spent waiting for data."""
