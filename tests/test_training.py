@@ -212,23 +212,23 @@ from tf_pix2pix.config import TrainConfig
 from tf_pix2pix.training.step import build_state, make_train_step
 rng = np.random.default_rng(0)
 data = tf.data.Dataset.from_tensor_slices(tuple(rng.uniform(-1, 1, (8, 32, 32, 3)).astype("float32") for _ in range(2)))
-after = []
-for strategy in (tf.distribute.OneDeviceStrategy("CPU:0"), tf.distribute.MirroredStrategy(["CPU:0", "CPU:1"])):
-    config = TrainConfig(crop_size=(32, 32), filters=4, batch_size=4, dropout=DROPOUT,
-                         input_channels=3, output_channels=3, ema_decay=0.5)
-    with strategy.scope():
-        state = build_state(config, 10)
-        step = make_train_step(state, config)
-        losses = [step(*batch) for batch in strategy.experimental_distribute_dataset(data.batch(4).repeat(3))]
-    after.append([[float(value) for value in each.values()] for each in losses])
-print(np.max(np.abs(np.array(after[0]) - np.array(after[1])) / np.array(after[0])))
+for dropout in (0.0, 0.5):
+    after = []
+    for strategy in (tf.distribute.OneDeviceStrategy("CPU:0"), tf.distribute.MirroredStrategy(["CPU:0", "CPU:1"])):
+        config = TrainConfig(crop_size=(32, 32), filters=4, batch_size=4, dropout=dropout,
+                             input_channels=3, output_channels=3, ema_decay=0.5)
+        with strategy.scope():
+            state = build_state(config, 10)
+            step = make_train_step(state, config)
+            losses = [step(*batch) for batch in strategy.experimental_distribute_dataset(data.batch(4).repeat(3))]
+        after.append([[float(value) for value in each.values()] for each in losses])
+    print(np.max(np.abs(np.array(after[0]) - np.array(after[1])) / np.array(after[0])))
 """
-    for dropout, allowed in (("0.0", 1e-3), ("0.5", 1.0)):  # rounding, through three steps; other masks, but it runs
-        result = subprocess.run(
-            [sys.executable, "-c", code.replace("DROPOUT", dropout)], cwd=REPOSITORY, capture_output=True, text=True
-        )
-        assert result.returncode == 0, result.stderr[-2000:]
-        assert float(result.stdout.split()[-1]) < allowed
+    result = subprocess.run([sys.executable, "-c", code], cwd=REPOSITORY, capture_output=True, text=True)
+    assert result.returncode == 0, result.stderr[-2000:]
+    without_dropout, with_dropout = map(float, result.stdout.split())
+    assert without_dropout < 1e-3  # rounding, through six steps
+    assert with_dropout < 1.0  # other masks, but it runs
 
 
 def saved_tensors(run_dir, step):
@@ -397,7 +397,7 @@ def test_another_config_is_refused_and_nothing_touched(changed, never_stopped):
 
 @pytest.mark.parametrize("fields", [dict(), dict(checkpoint_every=1, log_every=9)])
 def test_losses_that_are_no_longer_finite_end_the_run_and_are_not_saved(changed, tmp_path, fields):
-    with pytest.raises(RunError, match="a loss is no longer finite at step 2 .* lower --learning_rate in another"):
+    with pytest.raises(RunError, match="a loss is no longer finite at step [12] .* lower --learning_rate in another"):
         train(changed(learning_rate=1e30, **fields), tmp_path / "run")
     assert checkpoints.steps(tmp_path / "run" / "checkpoints", "step") in ([], [1])
 
