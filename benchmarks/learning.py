@@ -74,7 +74,13 @@ def main() -> None:
     args = parser.parse_args()
     config = runs.read_config(args.run_dir)
     splits = load_pairs(config.dataset, data_dir=args.data_dir or config.data_dir, size=config.jitter_size)
-    options = dict(direction=config.direction, resize_a=config.resize_a, resize_b=config.resize_b)
+    options = dict(
+        direction=config.direction,
+        fit=config.fit,
+        resize_a=config.resize_a,
+        resize_b=config.resize_b,
+        max_bad=config.max_bad_images,
+    )
     held_out = prepare(splits["val"].spread(config.eval_pairs), size=config.crop_size, **options)
     batches = held_out_batches(held_out, batch_size=1, crop_size=config.crop_size)
 
@@ -87,15 +93,14 @@ def main() -> None:
         "median colour of each label",
         paired_metrics(lambda x: images.to_float(colours[labels_of(images.to_uint8(x))]), batches),
     )
-    last = 0
-    for record in runs.read_metrics(args.run_dir):
-        if "val_l1" in record and record["step"] % args.every == 0:
-            last = record["step"]
-            report(f"tf_pix2pix, step {last}", {metric: record[f"val_{metric}"] for metric in PAIRED_METRICS})
+    records = [record for record in runs.read_metrics(args.run_dir) if "val_l1" in record]
+    for record in records:
+        if record["step"] % args.every == 0:
+            values = {metric: record[f"val_{metric}"] for metric in PAIRED_METRICS}
+            report(f"tf_pix2pix, step {record['step']}", values)
     if args.peer:
-        for step, translate in train_peer(
-            config, prepare(splits["train"], size=config.jitter_size, **options), last, args.every
-        ):
+        train_pairs = prepare(splits["train"], size=config.jitter_size, **options)
+        for step, translate in train_peer(config, train_pairs, records[-1]["step"], args.every):
             report(f"PyTorch, step {step}", paired_metrics(translate, batches))
 
 
