@@ -433,6 +433,16 @@ def test_a_refused_resume_leaves_the_run_as_it_was(changed, tmp_path):
     train(dataclasses.replace(config, steps=2, output_channels=3), tmp_path / "run")
 
 
+def test_a_run_killed_before_its_first_checkpoint_starts_anew(changed, tmp_path, monkeypatch):
+    from tf_pix2pix.training import loop
+
+    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+        patch.setattr(loop._Window, "close", lambda *args: (_ for _ in ()).throw(KeyboardInterrupt))
+        train(changed(), tmp_path / "run")
+    train(changed(), tmp_path / "run")
+    assert [r["step"] for r in runs.read_metrics(tmp_path / "run") if "val_l1" in r] == [0, 3, 6]
+
+
 def test_two_processes_do_not_train_in_one_directory(changed, never_stopped):
     with runs.locked(never_stopped), pytest.raises(InputError, match="another process trains in .*never_stopped"):
         train(changed(steps=8), never_stopped)

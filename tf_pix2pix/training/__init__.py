@@ -60,7 +60,7 @@ def train(config: TrainConfig, output_dir: str | Path) -> Path:
                 print(f"nothing left to do: {done}; raise --epochs or --steps to go on")
                 return run_dir / "samples" / f"step_{start_step:08d}.png"
             runs.write_config(run_dir, config)
-            runs.forget_after(run_dir, start_step)
+            runs.forget_after(run_dir, start_step if saved else -1)
             if start_step:
                 print(f"resuming at step {start_step} of {total_steps}")
             return run_loop(config, run_dir, state, train_pairs, held_out, total_steps)

@@ -52,8 +52,9 @@ def run_loop(
     progress = tqdm(total=total_steps, initial=step, unit="step", disable=None, smoothing=0.05)
     with _stop_signals() as stop, progress:
         if step == 0:
-            tqdm.write(f"untrained samples: {shown.sample(0)}")
-            shown.evaluate(0, state, train_pairs=len(train_pairs), held_out_pairs=len(held_out))
+            with window.not_counted():
+                tqdm.write(f"untrained samples: {shown.sample(0)}")
+                shown.evaluate(0, state, train_pairs=len(train_pairs), held_out_pairs=len(held_out))
         while step < total_steps and not stop.is_set():
             with window.waiting():
                 batch = next(batches)
@@ -78,7 +79,7 @@ def run_loop(
                     save(step)
                     saved = step
         if step < total_steps:
-            if saved != step or step == 0:
+            if saved != step:
                 save(step)
             grid = shown.sample(step)
     if step == total_steps:
