@@ -8,6 +8,7 @@ networks of pytorch_peer.py on the run's own batches and measures them the same 
 """
 
 import argparse
+from pathlib import Path
 
 import numpy as np
 import pytorch_peer
@@ -67,7 +68,7 @@ def train_peer(config, pairs, steps: int, every: int):
 
 def main() -> None:
     parser = argparse.ArgumentParser()
-    parser.add_argument("--run_dir", required=True)
+    parser.add_argument("--run_dir", required=True, type=Path)
     parser.add_argument("--data_dir")
     parser.add_argument("--peer", action="store_true")
     parser.add_argument("--every", type=int, default=2000)
