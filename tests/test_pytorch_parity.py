@@ -2,6 +2,7 @@
 
 import sys
 
+import keras
 import numpy as np
 import pytest
 from conftest import REPOSITORY
@@ -10,6 +11,7 @@ torch = pytest.importorskip("torch", reason="no PyTorch: pip install 'tf_pix2pix
 sys.path.insert(0, str(REPOSITORY / "benchmarks"))
 import pytorch_peer  # noqa: E402
 
+from tf_pix2pix.layers import UPSAMPLINGS  # noqa: E402
 from tf_pix2pix.networks import patchgan_discriminator, unet_generator  # noqa: E402
 
 
@@ -61,6 +63,19 @@ def test_smaller_unets_are_pytorchs(pictures, depth):
     pytorch_peer.copy_weights(model, peer)
     x = pictures[0, :, : size[0], : size[1], :1]
     np.testing.assert_allclose(model(x, training=False), from_torch(peer(to_torch(x))), atol=1e-4)
+
+
+def test_odd_transposed_convolutions_are_pytorchs(pictures):
+    """Those of the resnet, which Torch pads by 1 and by 1 more at the output."""
+    inputs = keras.Input((None, None, 3))
+    model = keras.Model(inputs, UPSAMPLINGS["transpose"](inputs, 4, 3))
+    peer = torch.nn.ConvTranspose2d(3, 4, 3, stride=2, padding=1, output_padding=1)
+    kernel, bias = (variable.numpy() for variable in model.trainable_variables)
+    with torch.no_grad():
+        peer.weight.copy_(torch.from_numpy(kernel.transpose(3, 2, 0, 1).copy()))
+        peer.bias.copy_(torch.from_numpy(bias))
+    x = pictures[0, :, :9, :12]
+    np.testing.assert_allclose(model(x), from_torch(peer(to_torch(x))), atol=1e-5)
 
 
 def test_a_few_steps_are_pytorchs(pictures):
