@@ -113,6 +113,17 @@ def test_dropout_depends_on_seed_and_step_alone(tiny_config):
     assert len({losses_of_step(3, 5), losses_of_step(4, 5), losses_of_step(3, 6)}) == 3
 
 
+def test_every_dropout_has_a_stream_of_its_own(tiny_config):
+    """And none that of the input pipeline, (seed, example): at batch size 1, example and step are the same number."""
+    config = with_channels(tiny_config)
+    state = build_state(config, 10)
+    make_train_step(state, config)(*batch())
+    dropouts = [layer for layer in state.generator.layers if isinstance(layer, keras.layers.Dropout)]
+    streams = {int(layer.seed_generator.state.numpy()[0]) for layer in dropouts}  # the second number counts draws
+    assert len(streams) == len(dropouts) == 3
+    assert config.seed not in streams
+
+
 @pytest.mark.parametrize("precision", ["mixed_float16", "mixed_bfloat16"])
 def test_mixed_precision_learns_what_float32_learns(changed, precision):
     after = {}
