@@ -223,6 +223,8 @@ def test_channels_are_the_files_and_gray_joins_rgb():
     mixed, other_split = with_channels([prepared_pairs(gray, rgb), prepared_pairs(gray)], None, None)
     np.testing.assert_array_equal(mixed.read(0)[0], np.repeat(gray, 3, axis=2))
     np.testing.assert_array_equal(other_split.read(0)[1], np.repeat(gray, 3, axis=2))
+    first, _ = with_channels([prepared_pairs(gray), prepared_pairs(rgb)], None, None)  # whichever split has it
+    assert first.read(0)[0].shape == (8, 8, 3)
     (asked,) = with_channels([prepared_pairs(gray)], 3, 4)
     assert [side.shape[2] for side in asked.read(0)] == [3, 4]
 
