@@ -71,9 +71,7 @@ def decode(encoded: bytes) -> np.ndarray:
                 pixels = None
     except UnidentifiedImageError:
         raise ValueError("it is not a PNG, JPEG, BMP or WebP picture") from None
-    except (
-        Exception
-    ) as error:  # damaged files make Pillow raise nearly anything: OSError, SyntaxError, struct.error ...
+    except Exception as error:  # on damaged files Pillow raises nearly anything: OSError, SyntaxError, struct.error
         raise ValueError(f"it cannot be decoded: {error}") from None
     if pixels is None:
         raise ValueError(_TOO_DEEP.format(f"pixels of mode {picture.mode}"))
