@@ -383,8 +383,20 @@ def test_a_name_that_does_not_exist_lists_those_that_do(tmp_path):
 
 def test_a_data_dir_that_is_a_file(tmp_path):
     (tmp_path / "file").write_text("")
-    with pytest.raises(RunError, match="facades cannot be prepared in .*file"):
+    with pytest.raises(InputError, match="file is a file; --data_dir is the folder where archives lie"):
         published.load("facades", data_dir=tmp_path / "file")
+    assert (tmp_path / "file").read_text() == ""
+
+
+def test_a_disk_that_does_not_take_the_prepared_set(tmp_path, monkeypatch):
+    write_archive(tmp_path / "facades.tar.gz", members())
+
+    def full(self, **options):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(published.Pix2pix, "download_and_prepare", full)
+    with pytest.raises(RunError, match=f"facades cannot be prepared in {tmp_path}.*No space left on device"):
+        published.load("facades", data_dir=tmp_path)
 
 
 def test_every_set_is_a_config():

@@ -1,6 +1,7 @@
 """The run directory: its files, its config, and a generator restored from it.
 
-config.json; checkpoints/ (step-* and best-*); metrics.jsonl; logs/ (TensorBoard); samples/step_*.png.
+config.json; checkpoints/ (step-* and best-*); metrics.jsonl; logs/ (TensorBoard); samples/step_*.png; .lock, held by
+the process that trains in it.
 """
 
 import contextlib

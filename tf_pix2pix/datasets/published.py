@@ -135,13 +135,15 @@ def load(name: str, *, data_dir: str | os.PathLike | None = None) -> dict[str, P
         is then used for the rest. None: that default, the variable TFDS_DATA_DIR or else ~/tensorflow_datasets.
 
     Raises:
-      InputError: no such set; no archive and no network; a damaged archive or picture.
+      InputError: no such set; data_dir is a file; no archive and no network; a damaged archive or picture.
       RunError: the prepared set cannot be written.
     """
     if name not in SETS:
         raise InputError(f"no published set is called {name!r}; there are: {', '.join(SETS)}")
     default = Path(os.environ.get("TFDS_DATA_DIR") or "~/tensorflow_datasets")
     folder, default = (Path(path).expanduser().absolute() for path in (data_dir or default, default))
+    if folder.exists() and not folder.is_dir():
+        raise InputError(f"{folder} is a file; --data_dir is the folder where archives lie or are downloaded to")
     archive = _find_archive(name, folder)
     builder = Pix2pix(config=name, data_dir=folder)
     if not _is_current(builder, archive) and not _is_writable(folder):

@@ -67,7 +67,7 @@ def train(config: TrainConfig, output_dir: str | Path) -> Path:
     except BrokenPipeError:  # whoever read our output has gone
         raise
     except tf.errors.OpError as error:
-        reason = error.message.strip().splitlines()[0]
+        reason = (error.message.strip() or type(error).__name__).splitlines()[0]
         if unreadable := re.search(r"InputError: (.*)", error.message):  # a picture that could be read before
             reason = unreadable[1]
         raise RunError(f"{reason}; {_kept(run_dir)}") from error
