@@ -115,7 +115,7 @@ def bad_folder(kind: str, root: Path) -> Path:
 
 BAD = {
     "truncated": "4.png: it cannot be decoded",
-    "no picture": "4.png: it is not a PNG, JPEG, BMP or WebP picture",
+    "no picture": "4.png: it is not a PNG, JPEG, BMP, GIF or WebP picture",
     "odd width": "4.png: it is 81 pixels wide, an odd number",
     "16 bit": "4.png: it has 16 bits a channel, not 8 bits a channel",
     "empty file": "4.png: it is not a PNG",

@@ -37,7 +37,7 @@ def test_the_value_convention():
 
 
 def test_values_outside_are_clipped_and_others_rounded():
-    np.testing.assert_array_equal(images.to_uint8([-7.0, -1.0, 0.0, 0.999, 3.0]), [0, 0, 128, 255, 255])
+    np.testing.assert_array_equal(images.to_uint8([-7.0, -1.0, 0.0, 0.999, 3.0]).numpy(), [0, 0, 128, 255, 255])
 
 
 @pytest.mark.parametrize("format", ["PNG", "BMP"])
@@ -77,8 +77,8 @@ SIXTEEN_BIT_RGB = sixteen_bit_rgb()
 @pytest.mark.parametrize(
     ("data", "message"),
     [
-        (b"", "it is not a PNG, JPEG, BMP or WebP picture"),
-        (b"no picture", "it is not a PNG, JPEG, BMP or WebP picture"),
+        (b"", "it is not a PNG, JPEG, BMP, GIF or WebP picture"),
+        (b"no picture", "it is not a PNG, JPEG, BMP, GIF or WebP picture"),
         (encoded(Image.fromarray(random_picture(3, 64, 64)), "PNG")[:3000], "it cannot be decoded"),
         (encoded(Image.fromarray(random_picture(3, 64, 64)), "JPEG")[:1500], "it cannot be decoded"),
         (encoded(Image.fromarray(np.zeros((4, 4), np.uint16)), "PNG"), "it has 16 bits a channel, not 8"),
@@ -137,14 +137,17 @@ def test_photos_are_shrunk_with_antialiasing(method):
     assert np.abs(shrunk[:, 2:-2].astype(int) - 127).max() <= 6  # gray; without antialiasing it is black or white
 
 
-def test_channels_are_added_without_loss_only():
-    gray, rgba = random_picture(6, 4, 4, 1), random_picture(6, 4, 4, 4)
+def test_channels_change_without_loss_only():
+    gray, rgb, rgba = (random_picture(6, 4, 4, channels) for channels in (1, 3, 4))
     np.testing.assert_array_equal(images.with_channels(gray, 3), np.repeat(gray, 3, axis=2))
     np.testing.assert_array_equal(images.with_channels(gray, 4)[:, :, 3], np.full((4, 4), 255))
     assert images.with_channels(rgba, 4) is rgba
     for channels in (1, 3):
-        with pytest.raises(ValueError, match=f"it has 4 channels, not {channels}"):
+        np.testing.assert_array_equal(images.with_channels(images.with_channels(gray, 4), channels)[:, :, :1], gray)
+        with pytest.raises(ValueError, match=f"it has transparency, which {channels} channels do not hold"):
             images.with_channels(rgba, channels)
+    with pytest.raises(ValueError, match="it has colours, which 1 channel does not hold"):
+        images.with_channels(rgb, 1)
 
 
 def test_side_by_side_pictures_are_cut_and_joined():

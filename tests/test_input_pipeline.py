@@ -241,7 +241,7 @@ def test_a_picture_of_a_large_set_with_more_channels_is_named_when_it_comes():
     pictures = [random_picture(0, 8, 8, 1), random_picture(1, 8, 8, 3)]
     large = prepare(pairs_of(*pictures, verified=True), direction="AtoB", size=(8, 8), cache_bytes=100)
     (pairs,) = with_channels([large], None, None)
-    with pytest.raises(InputError, match="file1.png: it has 3 channels, not 1"):
+    with pytest.raises(InputError, match="file1.png: it has colours, which 1 channel does not hold"):
         pairs.read(1)
 
 

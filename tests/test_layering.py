@@ -11,7 +11,7 @@ ROWS = [
     {"errors"},
     {"config", "images"},
     {"datasets", "layers", "losses", "metrics"},
-    {"input_pipeline", "networks", "checkpoints"},
+    {"input_pipeline", "networks", "inference", "checkpoints"},
     {"runs", "report"},
     {"training", "translation", "exporting"},
     {"evaluation"},

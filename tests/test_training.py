@@ -15,11 +15,12 @@ from conftest import REPOSITORY, TINY, random_picture, write_picture
 from tf_pix2pix import checkpoints, runs
 from tf_pix2pix.config import format_value
 from tf_pix2pix.errors import InputError, RunError
+from tf_pix2pix.inference import make_translate
 from tf_pix2pix.losses import ADVERSARIAL_LOSSES, gradient_penalty
 from tf_pix2pix.metrics import paired_metrics
 from tf_pix2pix.networks import GENERATORS
 from tf_pix2pix.training import train
-from tf_pix2pix.training.step import LOSSES, LinearDecay, build_state, make_train_step, make_translate
+from tf_pix2pix.training.step import LOSSES, LinearDecay, build_state, make_train_step
 
 # One step of the tiny networks on `batch()`. When the recipe changes on purpose, put the new numbers here and say why
 # in the commit; otherwise a difference is a defect.

@@ -13,7 +13,7 @@ import numpy as np
 import tensorflow as tf
 from PIL import Image, ImageDraw, ImageFont, ImageOps, UnidentifiedImageError
 
-EXTENSIONS = (".png", ".jpg", ".jpeg", ".bmp", ".webp")
+EXTENSIONS = (".png", ".jpg", ".jpeg", ".bmp", ".gif", ".webp")
 
 # Pillow's filters are antialiased when they shrink, all but nearest, which keeps a label map's colours as they are.
 RESIZE_METHODS = {
@@ -47,13 +47,13 @@ def to_float(pictures) -> tf.Tensor:
     return tf.cast(pictures, tf.float32) / 127.5 - 1.0
 
 
-def to_uint8(pictures) -> np.ndarray:
+def to_uint8(pictures) -> tf.Tensor:
     """float [..., h, w, c] in [-1, 1] -> uint8 of the same shape, rounded to nearest; values outside are clipped."""
-    return np.clip(np.round((np.asarray(pictures, np.float32) + 1.0) * 127.5), 0, 255).astype(np.uint8)
+    return tf.cast(tf.clip_by_value(tf.round((tf.cast(pictures, tf.float32) + 1.0) * 127.5), 0.0, 255.0), tf.uint8)
 
 
 def decode(encoded: bytes) -> np.ndarray:
-    """Bytes of a PNG, JPEG, BMP or WebP file -> uint8 [h, w, c], c = 1, 3 or 4, upright as EXIF says.
+    """Bytes of a PNG, JPEG, BMP, GIF or WebP file -> uint8 [h, w, c], c = 1, 3 or 4, upright as EXIF says.
 
     Palettes become their colours, CMYK becomes RGB, of an animation the first frame is taken.
 
@@ -63,14 +63,14 @@ def decode(encoded: bytes) -> np.ndarray:
     if encoded.startswith(b"\x89PNG") and encoded[24:25] > b"\x08":  # Pillow would cut 16-bit colours to 8 bits
         raise ValueError(_TOO_DEEP.format(f"{encoded[24]} bits a channel"))
     try:
-        with Image.open(io.BytesIO(encoded), formats=("PNG", "JPEG", "BMP", "WEBP")) as picture:
+        with Image.open(io.BytesIO(encoded), formats=("PNG", "JPEG", "BMP", "GIF", "WEBP")) as picture:
             if picture.mode in _DECODED_MODES:
                 mode = "RGBA" if "transparency" in picture.info else _DECODED_MODES[picture.mode]
                 pixels = np.asarray(ImageOps.exif_transpose(picture).convert(mode))
             else:
                 pixels = None
     except UnidentifiedImageError:
-        raise ValueError("it is not a PNG, JPEG, BMP or WebP picture") from None
+        raise ValueError("it is not a PNG, JPEG, BMP, GIF or WebP picture") from None
     except Exception as error:  # on damaged files Pillow raises nearly anything: OSError, SyntaxError, struct.error
         raise ValueError(f"it cannot be decoded: {error}") from None
     if pixels is None:
@@ -98,17 +98,25 @@ def resize(picture: np.ndarray, size: tuple[int, int], method: str) -> np.ndarra
 
 
 def with_channels(picture: np.ndarray, channels: int) -> np.ndarray:
-    """uint8 [h, w, c] -> uint8 [h, w, channels] where nothing is lost: gray to RGB, an opaque alpha added.
+    """uint8 [h, w, c] -> uint8 [h, w, channels] where nothing is lost: gray and RGB into each other, opaque alpha away.
 
     Raises:
-      ValueError: the picture has channels that the result would lose, or no such conversion exists.
+      ValueError: the picture has colours or transparency that the result would lose, or channels is not 1, 3 or 4.
     """
     if picture.shape[2] == channels:
         return picture
-    if channels not in (3, 4) or picture.shape[2] > channels:
+    if channels not in (1, 3, 4):
         raise ValueError(f"it has {picture.shape[2]} channels, not {channels}")
     if picture.shape[2] == 1:
         picture = np.repeat(picture, 3, axis=2)
+    if picture.shape[2] == 4:
+        if (picture[:, :, 3] < 255).any():
+            raise ValueError(f"it has transparency, which {channels} channels do not hold; save it without")
+        picture = picture[:, :, :3]
+    if channels == 1:
+        if (picture != picture[:, :, :1]).any():
+            raise ValueError("it has colours, which 1 channel does not hold; save it as a gray picture")
+        return picture[:, :, :1]
     opaque = np.full((*picture.shape[:2], channels - 3), 255, np.uint8)
     return np.concatenate([picture, opaque], axis=2)
 

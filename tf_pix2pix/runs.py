@@ -1,7 +1,7 @@
 """The run directory: its files, its config, and a generator restored from it.
 
-config.json; checkpoints/ (step-* and best-*); metrics.jsonl; logs/ (TensorBoard); samples/step_*.png; .lock, held by
-the process that trains in it.
+config.json; checkpoints/ (step-* and best-*); metrics.jsonl; logs/ (TensorBoard); samples/step_*.png; examples/, some
+pairs, so that what comes after training needs the data no more; .lock, held by the process that trains in it.
 """
 
 import contextlib
@@ -9,7 +9,8 @@ import dataclasses
 import importlib.util
 import json
 import os
-from collections.abc import Callable, Iterator
+import shutil
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -175,6 +176,63 @@ def summary_writer(run_dir: Path) -> Callable[..., None]:
     return write
 
 
+def write_examples(run_dir: Path, split: str, pairs: Iterable[tuple[np.ndarray, np.ndarray]]) -> None:
+    """Writes examples/SPLIT/NN_input.png and NN_target.png from uint8 [h, w, c]; all of them, or nothing."""
+    directory = run_dir / "examples" / split
+    beside = directory.with_name(f"{split}.partial")
+    shutil.rmtree(beside, ignore_errors=True)
+    beside.mkdir(parents=True)
+    for number, pair in enumerate(pairs):
+        for side, picture in zip(("input", "target"), pair, strict=True):
+            images.write_png(beside / f"{number:02d}_{side}.png", picture)
+    os.replace(beside, directory)
+
+
+def has_examples(run_dir: Path, split: str) -> bool:
+    return (run_dir / "examples" / split).is_dir()
+
+
+def read_examples(run_dir: str | os.PathLike, split: str) -> list[tuple[np.ndarray, np.ndarray]]:
+    """The (input, target) pictures of examples/SPLIT ("held_out" or "train"), uint8 [h, w, c], of the size trained on.
+
+    Raises:
+      InputError: there are none, or one is damaged.
+    """
+    directory = Path(run_dir) / "examples" / split
+    pairs = []
+    for path in sorted(directory.glob("*_input.png")):
+        pair = []
+        for side in (path, path.with_name(path.name.replace("_input", "_target"))):
+            try:
+                pair.append(images.decode(side.read_bytes()))
+            except (OSError, ValueError) as error:
+                raise InputError(
+                    f"{side}: {error}; remove {Path(run_dir) / 'examples'} and give the training command again: it "
+                    "writes them anew"
+                ) from None
+        pairs.append(tuple(pair))
+    if not pairs:
+        raise InputError(f"{directory} holds no examples; the run's training command, given again, writes them")
+    return pairs
+
+
+def find_checkpoint(run_dir: str | os.PathLike, checkpoint: str) -> tuple[Path, int]:
+    """The folder and the step of a checkpoint: "best" (by L1 on the held-out pairs), "latest", or a step.
+
+    Raises:
+      InputError: there is no such checkpoint.
+    """
+    directory = Path(run_dir) / "checkpoints"
+    there = {f"{step}": (directory / f"step-{step:08d}", step) for step in checkpoints.steps(directory, "step")}
+    if there:
+        there["latest"] = list(there.values())[-1]
+    if best := checkpoints.steps(directory, "best"):
+        there["best"] = directory / f"best-{best[-1]:08d}", best[-1]
+    if str(checkpoint) not in there:
+        raise InputError(f"{run_dir} has no checkpoint {checkpoint}; it has {', '.join(there) or 'none'}")
+    return there[str(checkpoint)]
+
+
 def restore_generator(run_dir: str | os.PathLike, checkpoint: str = "best") -> keras.Model:
     """The generator of a run, its moving average where the run keeps one.
 
@@ -189,17 +247,10 @@ def restore_generator(run_dir: str | os.PathLike, checkpoint: str = "best") -> k
       InputError: run_dir is no run, or there is no such checkpoint.
     """
     config = read_config(run_dir)
-    directory = Path(run_dir) / "checkpoints"
-    there = {f"{step}": directory / f"step-{step:08d}" for step in checkpoints.steps(directory, "step")}
-    if there:
-        there["latest"] = list(there.values())[-1]
-    if best := checkpoints.steps(directory, "best"):
-        there["best"] = directory / f"best-{best[-1]:08d}"
-    if str(checkpoint) not in there:
-        raise InputError(f"{run_dir} has no checkpoint {checkpoint}; it has {', '.join(there) or 'none'}")
+    path, _ = find_checkpoint(run_dir, checkpoint)
     generator = build_generator(config)
     name = "ema_generator" if config.ema_decay else "generator"
-    checkpoints.restore(there[str(checkpoint)], tf.train.Checkpoint(**{name: generator}), partly=True)
+    checkpoints.restore(path, tf.train.Checkpoint(**{name: generator}), partly=True)
     return generator
 
 

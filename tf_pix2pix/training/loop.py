@@ -16,9 +16,10 @@ from tf_pix2pix import checkpoints, images, runs
 from tf_pix2pix.config import TrainConfig
 from tf_pix2pix.datasets.pairs import Pairs
 from tf_pix2pix.errors import RunError
+from tf_pix2pix.inference import make_translate
 from tf_pix2pix.input_pipeline import held_out_batches, training_batches
 from tf_pix2pix.metrics import paired_metrics
-from tf_pix2pix.training.step import LOSSES, TrainState, make_train_step, make_translate
+from tf_pix2pix.training.step import LOSSES, TrainState, make_train_step
 
 SECONDS_BETWEEN_LINES = 60  # of progress, where there is no terminal for a progress bar
 
@@ -121,7 +122,7 @@ class _Shown:
         rows = []
         for input_image, target_image in self._samples:
             sides = (input_image, self._translate(input_image), target_image)
-            rows.append(tuple(images.to_uint8(side[0]) for side in sides))
+            rows.append(tuple(images.to_uint8(side[0]).numpy() for side in sides))
         self._summaries(step, images={"output and target": np.stack([np.hstack(row[1:]) for row in rows])})
         return runs.write_sample_grid(self._run_dir, step, rows)
 

@@ -140,8 +140,3 @@ def make_train_step(state: TrainState, config: TrainConfig) -> Callable[[tf.Tens
         return {name: strategy.reduce("SUM", loss, axis=None) for name, loss in losses.items()}
 
     return train_step
-
-
-def make_translate(generator: keras.Model) -> Callable[[tf.Tensor], tf.Tensor]:
-    """The inference policy: no dropout; batch norm, where there is any, with its running statistics."""
-    return tf.function(lambda input_image: generator(input_image, training=False), reduce_retracing=True)

@@ -1,0 +1,95 @@
+"""The inference policy: a generator as a function of pictures of any height and width, the same one everywhere.
+
+No dropout, unless noise is asked for with a seed; batch norm, where there is any, with its running statistics.
+"""
+
+from collections.abc import Callable
+
+import keras
+import tensorflow as tf
+
+LEAST_SIDE = 16  # pixels, the least that every generator takes
+
+
+def size_multiple(generator: keras.Model) -> int:
+    """What heights and widths must be multiples of inside the network: 2 for each of its halvings."""
+    strided = (layer.strides[0] for layer in generator.layers if isinstance(layer, keras.layers.Conv2D))
+    multiple = 1
+    for stride in strided:
+        multiple *= stride
+    return multiple
+
+
+def fitting_side(side, multiple: int):
+    """The least side, in pixels, that is no less than `side` and fits the network: int -> int, or scalar tensors."""
+    rounded = -(-side // multiple) * multiple
+    return tf.maximum(rounded, LEAST_SIDE) if tf.is_tensor(side) else max(rounded, LEAST_SIDE)
+
+
+def reflect_to(pictures: tf.Tensor, height, width) -> tf.Tensor:
+    """Mirrors [n, h, w, c] at its borders, which are not repeated, evenly on both sides, to [n, height, width, c].
+
+    As often as it takes: a picture of one pixel fills the whole with it. (tf.pad mirrors once only.)
+    """
+    for axis, wanted in ((1, height), (2, width)):
+        side = tf.shape(pictures)[axis]
+        period = tf.maximum(2 * side - 2, 1)
+        position = tf.math.floormod(tf.range(wanted) - (wanted - side) // 2, period)
+        pictures = tf.gather(pictures, tf.minimum(position, period - position), axis=axis)
+    return pictures
+
+
+def any_size(generator: keras.Model) -> Callable[[tf.Tensor], tf.Tensor]:
+    """The generator on pictures of any size: mirrored to the next size that fits, translated, cropped to their own.
+
+    Returns:
+      float32 [n, h, w, input_channels] in [-1, 1] -> float32 [n, h, w, output_channels] in [-1, 1].
+    """
+    return _any_size(generator, training=False)
+
+
+def _any_size(generator, training):
+    multiple = size_multiple(generator)
+
+    def translate(image):
+        static = list(image.shape[1:3])
+        if None not in static and static == [fitting_side(side, multiple) for side in static]:
+            return generator(image, training=training)
+        sides = tf.unstack(tf.shape(image)[1:3])
+        fitting = [fitting_side(side, multiple) for side in sides]
+        generated = generator(reflect_to(image, *fitting), training=training)
+        top, left = [(wanted - side) // 2 for side, wanted in zip(sides, fitting, strict=True)]
+        return generated[:, top : top + sides[0], left : left + sides[1], :]
+
+    return translate
+
+
+def make_translate(generator: keras.Model) -> Callable[[tf.Tensor], tf.Tensor]:
+    """`any_size` as a tf.function, traced once for sizes not seen before."""
+    return tf.function(any_size(generator), reduce_retracing=True)
+
+
+def make_noisy_translate(generator: keras.Model) -> Callable[[tf.Tensor, tuple[int, int]], tf.Tensor]:
+    """`make_translate` with dropout, the generator's noise (paper, section 3.2), drawn from a seed of two int32.
+
+    The same picture and seed give the same result. The generator is changed: its batch norm, where there is any, keeps
+    to its running statistics from here on.
+
+    Raises:
+      ValueError: the generator has no dropout.
+    """
+    dropouts = [layer for layer in generator.layers if isinstance(layer, keras.layers.Dropout)]
+    if not dropouts:
+        raise ValueError("it was trained without dropout and has no noise to vary")
+    for layer in generator.layers:
+        if isinstance(layer, keras.layers.BatchNormalization):
+            layer.trainable = False
+    noisy = _any_size(generator, training=True)
+
+    @tf.function(reduce_retracing=True)
+    def translate(image, seed):
+        for number, layer in enumerate(dropouts):
+            layer.seed_generator.state.assign(tf.random.fold_in(seed, number))
+        return noisy(image)
+
+    return translate
