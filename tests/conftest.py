@@ -71,3 +71,24 @@ def real_facades():
     if not (REAL_DATA / "facades.tar.gz").exists():
         pytest.skip(f"no real facades: {REAL_DATA / 'facades.tar.gz'} is not there")
     return REAL_DATA
+
+
+@pytest.fixture(scope="session")
+def tiny_run(tmp_path_factory):
+    """The directory of a run of TINY, trained to its end."""
+    from tf_pix2pix.training import train
+
+    run_dir = tmp_path_factory.mktemp("tiny") / "run"
+    train(TINY, run_dir)
+    return run_dir
+
+
+@pytest.fixture(scope="session")
+def tiny_export(tiny_run, tmp_path_factory):
+    """(folder, rows) of the export of tiny_run as SavedModel and TFLite, the latter of any size."""
+    from tf_pix2pix.exporting import export
+    from tf_pix2pix.exporting.artifact import Options
+
+    output = tmp_path_factory.mktemp("tiny") / "exported"
+    options = Options(tflite_precision=("float32", "int8"), max_pixels=2000 * 1000)
+    return output, export(tiny_run, output, options=options)

@@ -3,7 +3,15 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from tf_pix2pix.inference import any_size, fitting_side, make_noisy_translate, make_translate, reflect_to, size_multiple
+from tf_pix2pix.inference import (
+    any_size,
+    fitting_side,
+    make_noisy_translate,
+    make_translate,
+    max_pixels,
+    reflect_to,
+    size_multiple,
+)
 from tf_pix2pix.networks import GENERATORS
 
 SIZES = [(1, 1), (1, 40), (7, 5), (16, 16), (33, 17), (64, 32), (65, 130)]
@@ -76,3 +84,10 @@ def test_noise_is_its_seeds():
 def test_a_generator_without_dropout_has_no_noise():
     with pytest.raises(ValueError, match="without dropout"):
         make_noisy_translate(tiny(dropout=0.0))
+
+
+def test_the_most_pixels_are_those_whose_activations_fit():
+    inputs = keras.Input((None, None, 3))
+    x = keras.layers.Conv2D(8, 1)(inputs)  # its bias is added in an operation of its own: 8 + 8 channels at a time
+    model = keras.Model(inputs, keras.layers.Conv2D(3, 1, use_bias=False)(x))
+    assert max_pixels(model) == int(2e9 / (1.6 * 4 * 16))

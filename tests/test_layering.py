@@ -9,10 +9,10 @@ from conftest import REPOSITORY
 
 ROWS = [
     {"errors"},
-    {"config", "images"},
+    {"config", "images", "model_card"},
     {"datasets", "layers", "losses", "metrics"},
-    {"input_pipeline", "networks", "inference", "checkpoints"},
-    {"runs", "report"},
+    {"input_pipeline", "networks", "inference", "tiling", "checkpoints"},
+    {"runs", "runtimes", "report"},
     {"training", "translation", "exporting"},
     {"evaluation"},
     {"__init__", "cli"},

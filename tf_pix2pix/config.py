@@ -234,9 +234,9 @@ def choices(field: dataclasses.Field) -> tuple[str, ...] | None:
 
 def table_keys(where: str) -> tuple[str, ...]:
     """The keys of a plain dict of the package, "module.TABLE", without importing the module."""
-    module, table = where.split(".")
-    package = Path(__file__).parent
-    source = package / f"{module}.py" if (package / f"{module}.py").exists() else package / module / "__init__.py"
+    module, table = where.rsplit(".", 1)
+    path = Path(__file__).parent / module.replace(".", "/")
+    source = path.with_suffix(".py") if path.with_suffix(".py").exists() else path / "__init__.py"
     for node in ast.parse(source.read_text(encoding="utf-8")).body:
         if isinstance(node, ast.Assign) and getattr(node.targets[0], "id", None) == table:
             return tuple(ast.literal_eval(key) for key in node.value.keys)

@@ -10,6 +10,7 @@ import keras
 import tensorflow as tf
 
 LEAST_SIDE = 16  # pixels, the least that every generator takes
+ACTIVATION_BYTES = 2e9  # of memory that one translation may take, unless it is said otherwise
 WORKSPACE = 1.6  # resident memory over activations: measured 1.3 (U-Net, 2048 pixels a side) to 1.7 (ResNet, 1024)
 
 
@@ -22,8 +23,8 @@ def size_multiple(generator: keras.Model) -> int:
     return multiple
 
 
-def bytes_per_pixel(generator: keras.Model) -> float:
-    """The most memory that activations take at one time in a translation, for each pixel of the picture.
+def max_pixels(generator: keras.Model) -> int:
+    """How many pixels (height x width) a picture may have for its translation to take ACTIVATION_BYTES of memory.
 
     Of the traced graph, in its order: a tensor is held from the operation that gives it to the last one that takes it.
     What convolutions take for themselves is allowed for with WORKSPACE.
@@ -39,7 +40,8 @@ def bytes_per_pixel(generator: keras.Model) -> float:
                 values = tensor.shape.num_elements()
                 changes[number] += values
                 changes[max([number, *(order[taker.name] for taker in tensor.consumers())]) + 1] -= values
-    return WORKSPACE * 4 * max(itertools.accumulate(changes)) / side**2
+    bytes_per_pixel = WORKSPACE * 4 * max(itertools.accumulate(changes)) / side**2
+    return int(ACTIVATION_BYTES / bytes_per_pixel)
 
 
 def fitting_side(side, multiple: int):

@@ -28,7 +28,7 @@ class Options:
     tflite_precision: tuple[str, ...] = ("float32", "float16", "dynamic_int8", "int8")  # keys of tflite.PRECISIONS
     tflite_size: tuple[int, int] | None = None  # (height, width); None: the size trained on; (0, 0): any
     batch_sizes: tuple[int, ...] = (1, 2, 4, 8)  # of the requests that a server is warmed up with
-    max_pixels: int = 2**22  # of one picture, height x width; the served graph refuses larger ones
+    max_pixels: int | None = None  # of one served picture, height x width; None: what 2 GB of memory allow
 
 
 @dataclass(frozen=True)

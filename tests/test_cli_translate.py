@@ -1,0 +1,168 @@
+import re
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+from conftest import REPOSITORY, random_picture, write_picture
+
+from tf_pix2pix import images
+from tf_pix2pix.cli.translate import main
+from tf_pix2pix.translation import Translator
+
+
+@pytest.fixture
+def pictures(tmp_path):
+    """A folder of four pictures of their own sizes and formats, and something else."""
+    for number, (name, size) in enumerate(
+        {"a.png": (20, 30), "b.bmp": (33, 9), "c.png": (1, 1), "d.PNG": (40, 40)}.items()
+    ):
+        write_picture(tmp_path / "in" / name, random_picture(number, *size))
+    (tmp_path / "in" / "notes.txt").write_text("no picture")
+    (tmp_path / "in" / ".hidden.png").write_text("no picture")
+    return tmp_path / "in"
+
+
+@pytest.fixture
+def run(tiny_run, capsys):
+    """Runs the command in this process -> exit code, stdout, stderr."""
+
+    def run(*words, model=tiny_run):
+        code = main(["translate", f"--model={model}", *map(str, words)])
+        return code, *capsys.readouterr()
+
+    return run
+
+
+def files(folder):
+    return sorted(path.name for path in folder.iterdir()) if folder.exists() else []
+
+
+def test_a_folder_becomes_a_folder_of_pngs(run, pictures, tmp_path, tiny_run):
+    code, out, err = run(pictures, f"--output={tmp_path}/new/out")
+    assert (code, files(tmp_path / "new" / "out")) == (0, ["a.png", "b.png", "c.png", "d.png"])
+    assert f"4 of 4 pictures translated into {tmp_path}/new/out" in out
+    translator = Translator.from_run(tiny_run)
+    for path in pictures.glob("?.*"):
+        expected = translator.translate(images.decode(path.read_bytes()))
+        translated = images.decode((tmp_path / "new" / "out" / f"{path.stem}.png").read_bytes())
+        np.testing.assert_array_equal(translated, expected)
+
+
+def test_files_and_patterns_go_together_and_one_picture_may_be_named(run, pictures, tmp_path):
+    assert run(pictures / "a.png", f"{pictures}/[ab].*", f"--output={tmp_path}/out")[0] == 0
+    assert files(tmp_path / "out") == ["a.png", "b.png"]
+    assert run(pictures / "a.png", f"--output={tmp_path}/one.png")[0] == 0
+    assert (tmp_path / "one.png").read_bytes() == (tmp_path / "out" / "a.png").read_bytes()
+
+
+def test_what_is_done_is_left_out(run, pictures, tmp_path):
+    out = tmp_path / "out"
+    run(pictures, f"--output={out}")
+    (out / "b.png").unlink()
+    (out / "c.png").write_bytes(b"mine")
+    code, said, _ = run(pictures, f"--output={out}")
+    assert code == 0
+    assert "3 of 4 were translated before; --overwrite does them again" in said
+    assert "1 of 1 pictures" in said
+    assert (out / "c.png").read_bytes() == b"mine"
+    assert "4 of 4 were translated before" in run(pictures, f"--output={out}")[1]
+    assert run(pictures, f"--output={out}", "--overwrite")[0] == 0
+    assert (out / "c.png").read_bytes() != b"mine"
+
+
+def test_a_bad_file_is_named_and_does_not_stop_the_others(run, pictures, tmp_path):
+    (pictures / "b.bmp").write_bytes(b"BM nonsense")
+    write_picture(pictures / "e.png", random_picture(0, 9, 9, 4))
+    code, out, err = run(pictures, f"--output={tmp_path}/out")
+    assert code == 1
+    assert files(tmp_path / "out") == ["a.png", "c.png", "d.png"]
+    assert f"error: {pictures}/b.bmp: it " in err
+    assert f"error: {pictures}/e.png: it has transparency" in err
+    assert "3 of 5 pictures translated" in out
+    assert err.splitlines()[-1].startswith("error: 2 of 5 pictures could not be translated: ")
+
+
+def test_pairs_are_cut_as_in_the_run(run, tmp_path):
+    """TINY is BtoA: its input is the right half."""
+    pair = random_picture(0, 20, 60)
+    write_picture(tmp_path / "pair.png", pair)
+    for name, half in {"right": pair[:, 30:], "left": pair[:, :30]}.items():
+        write_picture(tmp_path / f"{name}.png", half)
+        run(tmp_path / f"{name}.png", f"--output={tmp_path}/expected")
+    for flags, name in (([], "right"), (["--direction=AtoB"], "left")):
+        assert run(tmp_path / "pair.png", f"--output={tmp_path}/{name}_out.png", "--side_by_side", *flags)[0] == 0
+        assert (tmp_path / f"{name}_out.png").read_bytes() == (tmp_path / "expected" / f"{name}.png").read_bytes()
+
+
+def test_variants_are_numbered(run, pictures, tmp_path):
+    code, _, _ = run(pictures / "a.png", f"--output={tmp_path}/out", "--samples=2", "--noise_seed=3")
+    assert (code, files(tmp_path / "out")) == (0, ["a_1.png", "a_2.png"])
+    first, second = ((tmp_path / "out" / name).read_bytes() for name in files(tmp_path / "out"))
+    assert first != second
+    run(pictures / "a.png", f"--output={tmp_path}/again.png", "--samples=1", "--noise_seed=3")
+    assert (tmp_path / "again_1.png").read_bytes() == first
+
+
+@pytest.mark.parametrize(
+    ("flags", "message"),
+    [
+        ([], "no picture is given: name files, folders or patterns"),
+        (["nowhere.png"], "nowhere.png does not exist, and matches nothing as a pattern"),
+        (["{in}", "--output="], "--output is missing"),
+        (["{in}", "--model="], "--model is missing"),
+        (["{in}", "--model=nowhere"], "nowhere does not exist; a model is a run"),
+        (["{in}", "--checkpoint=7"], "has no checkpoint 7; it has "),
+        (["{in}", "--resize=half"], "resize=half is unknown; choose one of native, train"),
+        (["{in}", "--samples=0"], "--samples=0 is too small"),
+        (["{in}", "--max_pixels=0"], "--max_pixels=0 is too small"),
+        (["{in}", "--output=out.jpg"], "results are PNG files; call it out.png"),
+        (["{in}", "--output=out.png"], "--output=out.png is one file, but there are several pictures"),
+        (["{in}", "--output={in}/notes"], "a.bmp and .*a.png would both become .*notes/a.png"),
+        (["{in}/a.png", "--output={in}"], "a.png is one of the pictures to translate"),
+        (["{in}/a.png", "--output={in}/a.bmp"], "results are PNG files"),
+        (["{in}", "--outputs=x"], "Unknown command line flag 'outputs'"),
+    ],
+)
+def test_wrong_usage_is_one_line_and_writes_nothing(run, pictures, tmp_path, monkeypatch, flags, message):
+    monkeypatch.chdir(tmp_path)
+    if "notes" in message:
+        write_picture(pictures / "a.bmp", random_picture(0, 4, 4))
+    before = files(pictures)
+    flags = [flag.replace("{in}", str(pictures)) for flag in flags]
+    code, out, err = run(*([] if any("--output" in flag for flag in flags) else ["--output=out"]), *flags)
+    assert (code, len(err.splitlines())) == (2, 1)
+    assert re.search(message, err), err
+    assert (files(pictures), files(tmp_path)) == (before, ["in"])
+
+
+def test_an_empty_folder_is_named(run, tmp_path):
+    (tmp_path / "empty").mkdir()
+    code, _, err = run(tmp_path / "empty", f"--output={tmp_path}/out")
+    assert code == 2
+    assert f"{tmp_path}/empty holds no pictures (.png, .jpg" in err
+
+
+def test_as_a_user_calls_it(pictures, tmp_path, tiny_run):
+    command = [
+        sys.executable,
+        "-m",
+        "tf_pix2pix.cli.translate",
+        f"--model={tiny_run}",
+        pictures,
+        f"--output={tmp_path}/out",
+    ]
+    done = subprocess.run(command, cwd=REPOSITORY, capture_output=True, text=True)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert files(tmp_path / "out") == ["a.png", "b.png", "c.png", "d.png"]
+
+
+def test_a_wrong_flag_and_help_cost_no_tensorflow():
+    code = (
+        "import sys; from tf_pix2pix.cli.translate import main;"
+        "main(['x', '--help']); main(['x', '--samples=many']); print('tensorflow' in sys.modules)"
+    )
+    out = subprocess.run(
+        [sys.executable, "-c", code], cwd=REPOSITORY, capture_output=True, text=True, check=True
+    ).stdout
+    assert out.splitlines()[-1] == "False"

@@ -1,0 +1,79 @@
+import tracemalloc
+
+import numpy as np
+import pytest
+import tensorflow as tf
+from conftest import random_picture
+
+from tf_pix2pix.tiling import BLEND, OVERLAP, spans, tile_side, translate_tiled
+
+
+@pytest.mark.parametrize("fixed", [False, True])
+@pytest.mark.parametrize("tile", [16, 33, 64])
+@pytest.mark.parametrize("length", [1, 15, 16, 17, 31, 64, 65, 100, 333, 1025])
+def test_tiles_cover_an_axis_and_their_weights_sum_to_one(length, tile, fixed):
+    found = spans(length, tile, 4, fixed)
+    total = np.zeros(length)
+    for span in found:
+        total[span.start : span.stop] += span.weights
+        assert 0 < span.stop - span.start <= tile
+    np.testing.assert_allclose(total, 1, atol=1e-6)
+    assert (found[0].start, found[-1].stop) == (0, length)
+    if len(found) > 1 and fixed:
+        assert {span.stop - span.start for span in found} == {tile}
+    for first, second in zip(found, found[1:], strict=False):
+        assert first.stop - second.start >= int(tile * OVERLAP)
+
+
+def test_tiles_are_no_larger_than_their_number_needs():
+    """A picture slightly above the limit goes through in two tiles of little more than half, not in two whole ones."""
+    first, second = spans(260, 256, 16)
+    assert (first.stop, second.start) == (176, 84)  # (260 + 64) / 2 = 162, up to a multiple of 16
+
+
+def test_the_border_of_a_tile_has_no_weight_where_another_has_it():
+    dropped = int(64 * OVERLAP * (1 - BLEND) / 2)
+    for first, second in zip(spans(500, 64), spans(500, 64)[1:], strict=False):
+        assert not first.weights[-dropped:].any()
+        assert not second.weights[:dropped].any()
+
+
+def test_the_largest_tile_within_the_limit():
+    assert tile_side(2**20, 256) == 1024
+    assert tile_side(2**20 - 1, 256) == 768
+    assert tile_side(10, 256) == 256
+
+
+def pass_through(image):
+    return image
+
+
+def test_tiles_are_put_together_exactly():
+    picture = random_picture(0, 203, 150)
+    translated = translate_tiled(pass_through, picture, spans(203, 64), spans(150, 48))
+    np.testing.assert_array_equal(translated, picture)
+
+
+def test_what_looks_less_far_than_a_tiles_border_is_as_untiled():
+    """A 7x7 filter, zero-padded as in the networks: tiles of 64 drop 4 pixels at a border, it needs 3."""
+    kernel = np.random.default_rng(0).uniform(0, 2 / 49, (7, 7, 1, 1)).astype(np.float32)
+    smooth = lambda image: tf.nn.conv2d(image, kernel, 1, "SAME").numpy()  # noqa: E731
+    picture = random_picture(1, 200, 190, 1)
+    whole = translate_tiled(smooth, picture, spans(200, 200), spans(190, 190))
+    tiled = translate_tiled(smooth, picture, spans(200, 64), spans(190, 64))
+    assert np.abs(whole.astype(int) - tiled).max() <= 1  # rounding, where two tiles are blended
+
+
+def peak_beside_the_result(height):
+    picture = np.zeros((height, 300, 3), np.uint8)
+    rows, columns = spans(height, 64), spans(300, 64)
+    tracemalloc.start()
+    translate_tiled(pass_through, picture, rows, columns)
+    peak = tracemalloc.get_traced_memory()[1] - picture.nbytes
+    tracemalloc.stop()
+    return peak
+
+
+def test_memory_does_not_grow_with_the_height():
+    translate_tiled(pass_through, np.zeros((100, 300, 3), np.uint8), spans(100, 64), spans(300, 64))  # first use
+    assert peak_beside_the_result(4000) < 1.2 * peak_beside_the_result(400)

@@ -1,0 +1,177 @@
+import dataclasses
+
+import numpy as np
+import pytest
+from conftest import TINY, random_picture
+
+from tf_pix2pix import checkpoints, images, runs
+from tf_pix2pix.errors import InputError, RunError
+from tf_pix2pix.inference import make_translate
+from tf_pix2pix.training.step import build_state
+from tf_pix2pix.translation import Translator
+
+# As tests/test_exporting.py has it for exported models: odd, rectangular, one pixel, more than one way of mirroring.
+SIZES = [(1, 1), (1, 9), (31, 64), (64, 31), (33, 97), (200, 5)]
+
+
+def write_run(run_dir, **fields):
+    """A run of untrained networks with large weights, so that what goes through them shows."""
+    config = dataclasses.replace(TINY, input_channels=3, output_channels=3, initializer="kaiming", **fields)
+    run_dir.mkdir(parents=True)
+    runs.write_config(run_dir, config)
+    state = build_state(config, 1)
+    checkpoints.save(run_dir / "checkpoints", "step", 1, state.checkpoint())
+    return run_dir
+
+
+@pytest.fixture(scope="module")
+def run_dir(tmp_path_factory):
+    return write_run(tmp_path_factory.mktemp("translation") / "run")
+
+
+@pytest.fixture(scope="module")
+def translator(run_dir):
+    return Translator.from_run(run_dir, "latest")
+
+
+def test_pictures_of_any_size_come_back_in_their_own(translator, run_dir):
+    translate = make_translate(runs.restore_generator(run_dir, "latest"))
+    pictures = [random_picture(number, *size) for number, size in enumerate(SIZES)]
+    for picture, translated in zip(pictures, translator.translate(pictures), strict=True):
+        assert (translated.dtype, translated.shape) == (np.uint8, picture.shape)
+        expected = images.to_uint8(translate(images.to_float(picture[np.newaxis])))[0]
+        np.testing.assert_array_equal(translated, expected)
+        np.testing.assert_array_equal(translator.translate(picture), translated)
+    assert np.std(translated) > 5
+
+
+def test_channels_become_the_models_where_nothing_is_lost(translator):
+    gray = random_picture(0, 20, 20, 1)
+    expected = translator.translate(np.repeat(gray, 3, axis=2))
+    np.testing.assert_array_equal(translator.translate(gray), expected)
+    np.testing.assert_array_equal(translator.translate(images.with_channels(gray, 4)), expected)
+    with pytest.raises(InputError, match="it has transparency"):
+        translator.translate(random_picture(0, 20, 20, 4))
+
+
+@pytest.mark.parametrize(
+    ("picture", "said"),
+    [
+        (np.zeros((4, 4, 3), np.float32), "not float32 4x4x3"),
+        (np.zeros((4, 4), np.uint8), "not uint8 4x4"),
+        (np.zeros((4, 4, 2), np.uint8), "not uint8 4x4x2"),
+        (np.zeros((1, 4, 4, 3), np.uint8), "not uint8 1x4x4x3"),
+        (np.zeros((0, 4, 3), np.uint8), "not uint8 0x4x3"),
+        (np.zeros((4, 4, 3), np.uint16), "not uint16 4x4x3"),
+    ],
+)
+def test_what_is_no_picture_is_refused(translator, picture, said):
+    with pytest.raises(InputError, match=f"a picture is uint8 .height, width, channels. .*{said}"):
+        translator.translate(picture)
+
+
+def test_large_pictures_go_through_in_tiles(run_dir, monkeypatch):
+    tiled = Translator.from_run(run_dir, "latest", max_pixels=64 * 64)
+    seen = []
+    generate = tiled._generate
+    tiled._generate = lambda image: seen.append(image.shape[1:3]) or generate(image)
+    assert tiled.translate(random_picture(0, 64, 64)).shape == (64, 64, 3)
+    assert seen == [(64, 64)]
+    assert tiled.translate(random_picture(0, 200, 64)).shape == (200, 64, 3)
+    assert seen[1:] == [(64, 64)] * 4
+    assert tiled.translate(random_picture(0, 70, 100)).shape == (70, 100, 3)
+    assert set(seen[5:]) == {(64, 64)}
+    assert len(seen[5:]) == 4
+
+
+def test_tiled_is_near_untiled(run_dir):
+    """Not equal: a tile is normalised over its own pixels. On a picture that is alike all over, as here, each tile's
+    statistics are near the whole's, and so is the result; the bound is twice what was seen (6.3 of 255 in the mean)."""
+    picture = random_picture(0, 256, 256)
+    whole = Translator.from_run(run_dir, "latest").translate(picture).astype(int)
+    tiled = Translator.from_run(run_dir, "latest", max_pixels=128 * 128).translate(picture)
+    assert 0 < np.abs(whole - tiled).mean() < 13
+
+
+def test_resized_as_for_training(run_dir, translator):
+    picture = random_picture(0, 50, 70)
+    translated = translator.translate(picture, resize="train")
+    small = images.resize(picture, (32, 32), "nearest")  # TINY is BtoA, its B nearest
+    expected = images.resize(translator.translate(small), (50, 70), "bicubic")
+    np.testing.assert_array_equal(translated, expected)
+
+
+def test_variants_are_of_their_seed(translator):
+    picture = random_picture(0, 33, 40)
+    first = translator.translate(picture, samples=3, noise_seed=7)
+    again, other = (translator.translate(picture, samples=2, noise_seed=seed) for seed in (7, 8))
+    assert [variant.shape for variant in first] == [(33, 40, 3)] * 3
+    np.testing.assert_array_equal(first[:2], again)
+    different = [first[0], first[1], first[2], other[0], other[1], translator.translate(picture)]
+    for number, variant in enumerate(different):
+        for earlier in different[:number]:
+            assert (variant != earlier).any()
+    by_list = translator.translate([picture, picture], samples=2, noise_seed=7)
+    np.testing.assert_array_equal(by_list[1], again)
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"resize": "half"}, "resize=half is unknown; choose one of native, train"),
+        ({"samples": 0}, "samples=0 is too small"),
+        ({"samples": 1, "noise_seed": 2**31}, "noise_seed=2147483648 is no 32-bit number"),
+    ],
+)
+def test_options_that_cannot_be_are_refused(translator, options, message):
+    with pytest.raises(InputError, match=message):
+        translator.translate(random_picture(0, 8, 8), **options)
+
+
+def test_without_dropout_there_are_no_variants(tmp_path):
+    run_dir = write_run(tmp_path / "run", dropout=0.0)
+    with pytest.raises(InputError, match="without dropout"):
+        Translator.from_run(run_dir, "latest").check(samples=1)
+
+
+def test_a_model_that_says_nothing_of_itself(tmp_path):
+    halved = Translator(lambda image: image / 2)
+    np.testing.assert_array_equal(
+        halved.translate(random_picture(0, 5, 5, 4)),
+        images.to_uint8(images.to_float(random_picture(0, 5, 5, 4)) / 2),
+    )
+    with pytest.raises(InputError, match="resize=train needs the size trained on"):
+        halved.translate(random_picture(0, 5, 5), resize="train")
+    with pytest.raises(InputError, match="which only a run directory has"):
+        halved.translate(random_picture(0, 5, 5), samples=2)
+
+
+def test_a_model_of_one_size_takes_all(tmp_path):
+    """Smaller pictures mirrored to it, larger ones in tiles of it."""
+    seen = []
+    translator = Translator(lambda image: seen.append(image.shape[1:3]) or image, fixed_size=(32, 48))
+    for size in ((32, 48), (1, 1), (31, 100), (100, 47), (77, 99)):
+        picture = random_picture(0, *size)
+        np.testing.assert_array_equal(translator.translate(picture), picture)
+    assert set(seen) == {(32, 48)}
+
+
+def test_out_of_memory_is_told(translator, monkeypatch):
+    import tensorflow as tf
+
+    def fail(image):
+        raise tf.errors.ResourceExhaustedError(None, None, "OOM when allocating tensor")
+
+    monkeypatch.setattr(translator, "_generate", fail)
+    with pytest.raises(RunError, match="a picture of 9x8 pixels: OOM when allocating tensor; lower max_pixels"):
+        translator.translate(random_picture(0, 9, 8))
+
+
+def test_what_is_no_model_is_named(tmp_path):
+    with pytest.raises(InputError, match="nothing/here does not exist"):
+        Translator.load("nothing/here")
+    with pytest.raises(InputError, match="is no SavedModel and holds no numbered version"):
+        Translator.load(str(tmp_path))
+    (tmp_path / "a.tflite").write_bytes(b"nonsense")
+    with pytest.raises(InputError, match="a.tflite cannot be loaded"):
+        Translator.load(str(tmp_path / "a.tflite"))

@@ -1,0 +1,146 @@
+"""Translates pictures with a trained model. The results are PNG files of the pictures' own sizes.
+
+python -m tf_pix2pix.cli.translate --model=runs/mine sketch.png --output=photo.png      one picture
+python -m tf_pix2pix.cli.translate --model=runs/mine sketches/ --output=photos/         a folder, or "sketches/a*.png"
+python -m tf_pix2pix.cli.translate --model=exported/model-float16.tflite sketches/ --output=photos/
+python -m tf_pix2pix.cli.translate --model=http://localhost:8501/v1/models/pix2pix sketches/ --output=photos/
+
+A model is a run directory, an exported SavedModel, .tflite or .onnx file, or the address of a TensorFlow Serving model.
+A picture that was translated before is left out, so that the same command goes on where it was stopped.
+"""
+
+import glob
+import os
+import sys
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+from tf_pix2pix.cli.command import Flag, help_of, parse_flags, run_command, start_up_notes_hidden
+from tf_pix2pix.errors import InputError, RunError, listed
+
+FLAGS = [
+    Flag("model", "what to translate with"),
+    Flag("output", "the folder that the results go to; with a single picture, a .png file may be given"),
+    Flag("checkpoint", "of a run: best (by L1 on the held-out pairs), latest, or a step", default="best"),
+    Flag(
+        "resize",
+        "translate in the picture's own size, or resized to the size trained on and back",
+        default="native",
+        choices=("native", "train"),
+    ),
+    Flag("side_by_side", "the pictures are pairs side by side: translate the half that is the input", bool, False),
+    Flag("direction", "which half is the input; A is left (default: as the run)", choices=("AtoB", "BtoA")),
+    Flag("samples", "so many variants of each picture, with dropout as noise (a run only)", int),
+    Flag("noise_seed", "of the variants; the same seed gives the same ones", int, 0),
+    Flag("max_pixels", "pictures with more go through in overlapping tiles (default: what 2 GB of memory allow)", int),
+    Flag("overwrite", "translate again what was translated before", bool, False),
+]
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Returns the exit code: 0 done, 1 some pictures could not be translated, 2 wrong usage or input."""
+    return run_command(_run, lambda: help_of(__doc__, FLAGS), argv)
+
+
+def _run(argv: list[str]) -> None:
+    given, words = parse_flags(argv, FLAGS)
+    settings = {flag.name: flag.default for flag in FLAGS} | given
+    for name in ("model", "output"):
+        if not settings[name]:
+            raise InputError(f"--{name} is missing; --help shows examples")
+    if not words:
+        raise InputError("no picture is given: name files, folders or patterns after the flags; --help shows examples")
+    for name in ("samples", "max_pixels"):
+        if settings[name] is not None and settings[name] < 1:
+            raise InputError(f"--{name}={settings[name]} is too small; the least is 1")
+    with start_up_notes_hidden():
+        from tf_pix2pix import images
+        from tf_pix2pix.translation import Translator
+    paths = list(_pictures(words, images.EXTENSIONS))
+    outputs = _outputs(paths, words, Path(settings["output"]), settings["samples"])
+    jobs = {path: out for path, out in outputs.items() if settings["overwrite"] or not all(o.exists() for o in out)}
+    if len(jobs) < len(outputs):
+        print(f"{len(outputs) - len(jobs)} of {len(outputs)} were translated before; --overwrite does them again")
+    if not jobs:
+        return
+    with start_up_notes_hidden():
+        translator = Translator.load(settings["model"], settings["checkpoint"], settings["max_pixels"])
+    _translate_all(translator, jobs, settings)
+
+
+def _pictures(words: Sequence[str], extensions: Sequence[str]) -> Iterator[Path]:
+    """The picture files that files, folders and patterns stand for, each once."""
+    seen = set()
+    for word in words:
+        path = Path(word)
+        if path.is_dir():
+            found = sorted(p for p in path.iterdir() if p.suffix.lower() in extensions and p.name[0] != ".")
+            if not found:
+                raise InputError(f"{word} holds no pictures ({', '.join(extensions)})")
+        elif path.exists():
+            found = [path]
+        else:
+            found = sorted(Path(match) for match in glob.glob(word, recursive=True) if os.path.isfile(match))
+            if not found:
+                raise InputError(f"{word} does not exist, and matches nothing as a pattern")
+        yield from (one for one in found if not (one in seen or seen.add(one)))
+
+
+def _outputs(paths: list[Path], words: list[str], output: Path, samples: int | None) -> dict[Path, list[Path]]:
+    """The files that each picture's results go to, checked: none twice, none where an input is."""
+    if output.suffix and not output.is_dir():
+        if output.suffix.lower() != ".png":
+            raise InputError(f"--output={output}: results are PNG files; call it {output.with_suffix('.png')}")
+        if len(words) > 1 or len(paths) > 1 or Path(words[0]).is_dir():
+            raise InputError(f"--output={output} is one file, but there are several pictures; give a folder")
+        bases = {paths[0]: output.with_suffix("")}
+    elif output.is_file():
+        raise InputError(f"--output={output} is a file without .png; give a folder, or a .png file")
+    else:
+        bases = {path: output / path.stem for path in paths}
+    numbers = [""] if samples is None else [f"_{number}" for number in range(1, samples + 1)]
+    outputs = {path: [base.with_name(f"{base.name}{number}.png") for number in numbers] for path, base in bases.items()}
+    inputs = {path.resolve() for path in paths}
+    sources: dict[Path, Path] = {}
+    for path, results in outputs.items():
+        for result in results:
+            if result.resolve() in inputs:
+                raise InputError(f"{result} is one of the pictures to translate; choose another --output")
+            if sources.setdefault(result, path) != path:
+                both = f"{sources[result]} and {path} would both become {result}"
+                raise InputError(f"{both}; translate them into two folders")
+    return outputs
+
+
+def _translate_all(translator, jobs: dict[Path, list[Path]], settings: dict[str, Any]) -> None:
+    """Translates each picture into its files. Raises RunError at the end where some could not be."""
+    from tqdm import tqdm
+
+    from tf_pix2pix import images
+
+    direction = settings["direction"] or (translator.config and translator.config.direction)
+    if settings["side_by_side"] and not direction:
+        raise InputError("a server does not say which half is the input; give --direction=AtoB (left) or BtoA (right)")
+    options = {name: settings[name] for name in ("resize", "samples", "noise_seed")}
+    translator.check(**options)
+    failed = []
+    for path, results in tqdm(jobs.items(), unit="picture", disable=None):
+        try:
+            picture = images.decode(path.read_bytes())
+            if settings["side_by_side"]:
+                picture = images.split_side_by_side(picture)[direction == "BtoA"]
+            translated = translator.translate(picture, **options)
+            for result, variant in zip(results, translated if settings["samples"] else [translated], strict=True):
+                result.parent.mkdir(parents=True, exist_ok=True)
+                images.write_png(result, variant)
+        except (ValueError, OSError, RunError) as error:  # InputError is a ValueError
+            failed.append(str(path))
+            tqdm.write(f"error: {path}: {getattr(error, 'strerror', None) or error}", file=sys.stderr)
+    print(f"{len(jobs) - len(failed)} of {len(jobs)} pictures translated into {settings['output']}")
+    if failed:
+        raise RunError(f"{len(failed)} of {len(jobs)} pictures could not be translated: {listed(failed)}")
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,215 @@
+"""Exporting: a run's generator as files that other software runs, each checked against the run's own pictures."""
+
+import contextlib
+import dataclasses
+import math
+import os
+import shutil
+import statistics
+import tempfile
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+import tf_pix2pix
+from tf_pix2pix import images, inference, model_card, runs
+from tf_pix2pix.config import TrainConfig
+from tf_pix2pix.errors import InputError, RunError, listed
+from tf_pix2pix.exporting.artifact import Artifact, Options, Source
+from tf_pix2pix.exporting.onnx import export_onnx
+from tf_pix2pix.exporting.saved_model import export_saved_model
+from tf_pix2pix.exporting.tflite import export_tflite
+
+# Formats by name: (source, staging directory, options) -> artifacts, each loaded again from what was written.
+EXPORTERS = {"saved_model": export_saved_model, "tflite": export_tflite, "onnx": export_onnx}
+
+LATENCY_RUNS = 5  # of which the median is told
+
+
+@dataclass(frozen=True)
+class Row:
+    """One line of the table at the end: an artifact as one of its readers runs it."""
+
+    path: Path
+    reader: str
+    megabytes: float
+    milliseconds: float  # median, one picture of the size trained on, on this machine
+    max_difference: int  # from the run's own pictures, of 255, over all held-out examples
+    psnr: float  # dB, to the run's own pictures, the mean; infinite where they are equal
+    l1: float  # to the targets, of [-1, 1], the mean
+
+
+def export(
+    run_dir: str | os.PathLike,
+    output_dir: str | os.PathLike,
+    formats: Sequence[str] = ("saved_model", "tflite"),
+    *,
+    checkpoint: str = "best",
+    options: Options | None = None,
+    overwrite: bool = False,
+) -> list[Row]:
+    """Exports a run's generator, its moving average where the run keeps one.
+
+    Everything is written beside, loaded again, compared with the run's own generator on the run's held-out examples,
+    and only then moved to output_dir: a SavedModel to the next free version number, files under their names.
+
+    Args:
+      formats: keys of EXPORTERS.
+      checkpoint: "best", "latest" or a step.
+      options: None: the defaults.
+      overwrite: replace files of the same names.
+
+    Raises:
+      InputError: run_dir is no run, the checkpoint is damaged, or output_dir holds other things; nothing was written.
+      RunError: an artifact does not give the run's pictures, by how much is said; nothing is left of it.
+    """
+    output = Path(output_dir)
+    config = runs.read_config(run_dir)
+    _, step = runs.find_checkpoint(run_dir, checkpoint)
+    _check_target(output, formats, overwrite)
+    examples = runs.read_examples(run_dir, "held_out")
+    train_inputs = [pair[0] for pair in runs.read_examples(run_dir, "train")]
+    generator = runs.restore_generator(run_dir, checkpoint)
+    options = options or Options()
+    options = dataclasses.replace(options, max_pixels=options.max_pixels or inference.max_pixels(generator))
+    source = Source(
+        generator=generator,
+        size=config.crop_size,
+        input_channels=config.input_channels,
+        output_channels=config.output_channels,
+        train_inputs=train_inputs,
+        card=make_card(run_dir, config, generator, step, options.max_pixels),
+    )
+    made = not output.exists()
+    output.mkdir(parents=True, exist_ok=True)
+    staging = Path(tempfile.mkdtemp(prefix=".partial-", dir=output))
+    try:
+        rows: list[Row] = []
+        for name in formats:
+            print(f"exporting {name} ...")
+            for artifact in EXPORTERS[name](source, staging, options):
+                checked = [_check(artifact, reader, source, config, examples) for reader in artifact.readers]
+                if artifact.path.is_dir():  # the card of a file is inside of it: what was checked stays as it is
+                    parity = {row.reader: {"max_difference": row.max_difference, "l1": row.l1} for row in checked}
+                    model_card.write_card(artifact.path, {**source.card, "parity": parity})
+                rows += checked
+        return _move(staging, output, rows)
+    except OSError as error:
+        raise RunError(f"{error.filename or output}: {error.strerror or error}; nothing was exported") from error
+    finally:
+        shutil.rmtree(staging, ignore_errors=True)
+        if made:
+            with contextlib.suppress(OSError):  # it is kept where something has been moved to it
+                output.rmdir()
+
+
+def make_card(
+    run_dir: str | os.PathLike, config: TrainConfig, generator: keras.Model, step: int, max_pixels: int
+) -> dict[str, Any]:
+    """The model card: what an exported model says of itself, wherever it gets to. JSON, all but the parity figures."""
+    measured = [record for record in runs.read_metrics(run_dir) if record["step"] == step and "val_l1" in record]
+    values = {"dtype": "float32", "layout": "NHWC", "range": [-1.0, 1.0]}
+    return {
+        "made_by": f"tf_pix2pix {tf_pix2pix.__version__}, TensorFlow {tf.__version__}",
+        "dataset": config.dataset,
+        "direction": config.direction,
+        "step": step,
+        "metrics": measured[-1] if measured else None,
+        "parameters": generator.count_params(),
+        "image": {"channels": config.input_channels, **values},
+        "generated": {"channels": config.output_channels, **values},
+        "to_uint8": "round((value + 1) * 127.5)",
+        "train_size": config.crop_size,
+        "size_multiple": inference.size_multiple(generator),
+        "max_pixels": max_pixels,
+        "config": dataclasses.asdict(config),
+    }
+
+
+def _check_target(output: Path, formats: Sequence[str], overwrite: bool) -> None:
+    """Raises InputError where output holds what no export has put there, or what this one would replace."""
+    if unknown := [name for name in formats if name not in EXPORTERS]:
+        raise InputError(f"format={unknown[0]} is unknown; choose one of {', '.join(EXPORTERS)}")
+    if output.exists() and not output.is_dir():
+        raise InputError(f"{output} is a file; choose another --output_dir")
+    there = [path for path in output.glob("*") if not path.name.startswith(".")]
+    strange = [path for path in there if not (path.name.isdigit() or path.suffix[1:] in EXPORTERS)]
+    if strange:
+        names = listed([path.name for path in strange], most=5)
+        raise InputError(f"{output} holds {names}, which are no exports; choose another --output_dir")
+    replaced = [path.name for path in there if path.suffix[1:] in formats]
+    if replaced and not overwrite:
+        raise InputError(
+            f"{output} already holds {listed(replaced)}; choose another --output_dir, or replace what has "
+            "the same name with --overwrite"
+        )
+
+
+def _check(
+    artifact: Artifact, reader: str, source: Source, config: TrainConfig, examples: list[tuple[np.ndarray, np.ndarray]]
+) -> Row:
+    """Runs an artifact on the held-out examples. Raises RunError where it does not give the run's own pictures."""
+    translate, read = inference.make_translate(source.generator), artifact.readers[reader]
+    methods = (config.resize_a, config.resize_b) if config.direction == "AtoB" else (config.resize_b, config.resize_a)
+    size = artifact.fixed_size or source.size
+    differences, psnrs, l1s = [], [], []
+    for number, example in enumerate(examples):
+        picture, target = (images.resize(side, size, method) for side, method in zip(example, methods, strict=True))
+        generated = translate(images.to_float(picture[np.newaxis])).numpy()
+        if not np.isfinite(generated).all():
+            raise RunError(f"the run's picture of held-out example {number} is not finite; take another --checkpoint")
+        own = images.to_uint8(generated)[0].numpy().astype(int)
+        given = read(picture).astype(int)
+        differences.append(int(np.abs(given - own).max()))
+        psnrs.append(_psnr(given, own))
+        l1s.append(np.abs(given - target).mean() / 127.5)
+        if artifact.max_difference is not None and differences[-1] > artifact.max_difference:
+            off = f"by {differences[-1]} of 255, {artifact.max_difference} allowed"
+        elif artifact.min_psnr is not None and psnrs[-1] < artifact.min_psnr:
+            off = f"PSNR {psnrs[-1]:.1f} dB, at least {artifact.min_psnr:g} wanted"
+        else:
+            continue
+        raise RunError(
+            f"{artifact.path.name} in {reader} differs from the run's own picture of held-out example {number}: {off}; "
+            "nothing was exported"
+        )
+    return Row(
+        path=artifact.path,
+        reader=reader,
+        megabytes=_bytes(artifact.path) / 1e6,
+        milliseconds=1e3 * statistics.median(_timed(read, picture) for _ in range(LATENCY_RUNS)),
+        max_difference=max(differences),
+        psnr=statistics.mean(psnrs),
+        l1=float(statistics.mean(l1s)),
+    )
+
+
+def _psnr(given: np.ndarray, own: np.ndarray) -> float:
+    error = np.mean((given - own) ** 2)
+    return float(10 * np.log10(255**2 / error)) if error else math.inf
+
+
+def _timed(read, picture) -> float:
+    began = time.perf_counter()
+    read(picture)
+    return time.perf_counter() - began
+
+
+def _bytes(path: Path) -> int:
+    return sum(file.stat().st_size for file in (path.rglob("*") if path.is_dir() else [path]) if file.is_file())
+
+
+def _move(staging: Path, output: Path, rows: list[Row]) -> list[Row]:
+    """Moves what was checked to output, a folder to the next version number; the rows with their new paths."""
+    versions = [int(path.name) for path in output.iterdir() if path.name.isdigit()]
+    moved = {}
+    for path in dict.fromkeys(row.path for row in rows):
+        moved[path] = output / (str(max(versions, default=0) + 1) if path.is_dir() else path.name)
+        os.replace(path, moved[path])
+    return [dataclasses.replace(row, path=moved[row.path]) for row in rows]

@@ -1,0 +1,87 @@
+"""Large pictures in overlapping tiles, blended smoothly, in memory that does not grow with the picture.
+
+A tile is normalised over its own pixels, not the picture's, and sees only them: with per-image norm a tiled picture is
+near the whole one's, not equal to it. Tiles are therefore as large as memory allows. They overlap by a quarter: the
+outer quarters of that, where a tile feels its border, are dropped, and over the middle half one becomes the other.
+"""
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+
+from tf_pix2pix import images
+
+OVERLAP = 1 / 4  # of a tile, shared with its neighbour, at least
+BLEND = 1 / 2  # of the overlap, over which neighbours are blended
+
+
+@dataclass(frozen=True)
+class Span:
+    """One tile's extent along an axis, in pixels, and the weight of each of its pixels, float32 [stop - start]."""
+
+    start: int
+    stop: int
+    weights: np.ndarray
+
+
+def tile_side(max_pixels: int, multiple: int) -> int:
+    """The side of the largest square tile of at most max_pixels that is a multiple of `multiple`, at least that."""
+    return max(math.isqrt(max_pixels) // multiple, 1) * multiple
+
+
+def spans(length: int, tile: int, multiple: int = 1, fixed: bool = False) -> list[Span]:
+    """Tiles along an axis of `length` pixels, of at most `tile` each, evenly spread; weights sum to 1 at each pixel.
+
+    Args:
+      multiple: tiles are multiples of it, where there are several.
+      fixed: tiles are of exactly `tile` pixels, where there are several; otherwise as small as their number allows.
+    """
+    if length <= tile:
+        return [Span(0, length, np.ones(length, np.float32))]
+    overlap = max(int(tile * OVERLAP), 1)
+    count = math.ceil((length - overlap) / (tile - overlap))
+    if not fixed:
+        least = math.ceil((length + (count - 1) * overlap) / count)
+        tile = min(tile, math.ceil(least / multiple) * multiple, length)
+    starts = [round(number * (length - tile) / (count - 1)) for number in range(count)]
+    weights = [np.ones(tile, np.float32) for _ in starts]
+    for number in range(count - 1):  # from one tile to the next over the middle of what they share
+        shared = starts[number] + tile - starts[number + 1]
+        blend = max(int(overlap * BLEND), 1)
+        before = (shared - blend) // 2
+        rise = 0.5 - 0.5 * np.cos(np.pi * (np.arange(blend) + 0.5) / blend)
+        rise = np.concatenate([np.zeros(before), rise, np.ones(shared - blend - before)])
+        weights[number][-shared:] *= 1.0 - rise
+        weights[number + 1][:shared] *= rise
+    return [Span(start, start + tile, weight) for start, weight in zip(starts, weights, strict=True)]
+
+
+def translate_tiled(
+    generate: Callable[[np.ndarray], np.ndarray], picture: np.ndarray, rows: list[Span], columns: list[Span]
+) -> np.ndarray:
+    """uint8 [h, w, c] -> uint8 [h, w, c'], tile by tile.
+
+    Args:
+      generate: float32 [1, h, w, c] in [-1, 1] -> [1, h, w, c'], for a tile.
+      rows, columns: from `spans`.
+    """
+    translated = carried = None
+    for number, row in enumerate(rows):
+        band = None  # the tiles of this row, summed
+        for column in columns:
+            tile = images.to_float(picture[row.start : row.stop, column.start : column.stop][np.newaxis])
+            generated = generate(tile.numpy())[0]
+            if band is None:
+                band = np.zeros((row.stop - row.start, picture.shape[1], generated.shape[2]), np.float32)
+            weights = row.weights[:, np.newaxis, np.newaxis] * column.weights[:, np.newaxis]
+            band[:, column.start : column.stop] += generated * weights
+        if carried is not None:
+            band[: len(carried)] += carried
+        else:
+            translated = np.empty((*picture.shape[:2], band.shape[2]), np.uint8)
+        done = rows[number + 1].start - row.start if number + 1 < len(rows) else len(band)
+        translated[row.start : row.start + done] = images.to_uint8(band[:done]).numpy()
+        carried = band[done:]
+    return translated

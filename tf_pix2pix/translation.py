@@ -1,0 +1,227 @@
+"""Translator: any picture, of any size, through a run, an exported file or a server."""
+
+import functools
+import json
+import os
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import tensorflow as tf
+
+from tf_pix2pix import images, inference, runs, runtimes, tiling
+from tf_pix2pix.config import TrainConfig
+from tf_pix2pix.errors import InputError, RunError
+
+UNKNOWN_MAX_PIXELS = 2**20  # of a model that does not say what it takes: any generator stays within 2 GB
+UNKNOWN_MULTIPLE = 256  # the largest that a U-Net of the paper has
+
+RESIZE = ("native", "train")
+
+
+class Translator:
+    """Translates pictures: uint8 [h, w, c] in, uint8 [h, w, c'] of the same height and width out.
+
+    A picture goes through the network as a whole, mirrored at its borders to the next size that fits, or, where it has
+    more than max_pixels, in overlapping tiles (tiling.py). Made by `from_run`, `from_saved_model`, `from_tflite`,
+    `from_onnx` and `from_server`, or by `load`, which tells them apart.
+
+    Attributes:
+      config: the TrainConfig of the run that the model is from; None where a model does not say (a server).
+      max_pixels: of a picture that goes through as a whole.
+    """
+
+    def __init__(
+        self,
+        generate: Callable[[np.ndarray], np.ndarray],  # float32 [1, h, w, c] in [-1, 1] -> [1, h, w, c']
+        *,
+        config: TrainConfig | None = None,
+        max_pixels: int = UNKNOWN_MAX_PIXELS,
+        multiple: int = UNKNOWN_MULTIPLE,  # what sides are padded to multiples of
+        fixed_size: tuple[int, int] | None = None,  # the only (height, width) that generate takes
+        make_noisy: Callable[[], Callable] | None = None,  # -> (image, noise_seed, number of the variant) -> generated
+    ):
+        self.config, self.max_pixels = config, max_pixels
+        self._generate, self._multiple, self._fixed_size = generate, multiple, fixed_size
+        self._make_noisy = make_noisy
+
+    @classmethod
+    def from_run(
+        cls, run_dir: str | os.PathLike, checkpoint: str = "best", max_pixels: int | None = None
+    ) -> "Translator":
+        """From a run directory. checkpoint: "best", "latest" or a step, as for `restore_generator`."""
+        generator = runs.restore_generator(run_dir, checkpoint)
+        translate = inference.make_translate(generator)
+
+        @functools.cache
+        def make_noisy():  # with a second generator: batch norm is changed for it
+            try:
+                noisy = inference.make_noisy_translate(runs.restore_generator(run_dir, checkpoint))
+            except ValueError as error:
+                raise InputError(f"{run_dir}: {error}") from None
+            return lambda image, noise_seed, number: noisy(image, np.array([noise_seed, number], np.int32)).numpy()
+
+        return cls(
+            lambda image: translate(image).numpy(),
+            config=runs.read_config(run_dir),
+            max_pixels=max_pixels or inference.max_pixels(generator),
+            multiple=inference.size_multiple(generator),
+            make_noisy=make_noisy,
+        )
+
+    @classmethod
+    def from_saved_model(cls, path: str | os.PathLike, max_pixels: int | None = None) -> "Translator":
+        """From an exported SavedModel: its folder, or the one with its numbered versions, of which it is the latest."""
+        return cls._from_artifact(runtimes.load_saved_model(Path(path)), max_pixels)
+
+    @classmethod
+    def from_tflite(cls, path: str | os.PathLike, max_pixels: int | None = None) -> "Translator":
+        """From a TFLite file. One of a fixed size takes larger pictures in tiles, smaller ones mirrored to it."""
+        return cls._from_artifact(runtimes.load_tflite(Path(path)), max_pixels)
+
+    @classmethod
+    def from_onnx(cls, path: str | os.PathLike, max_pixels: int | None = None) -> "Translator":
+        """From an ONNX file."""
+        return cls._from_artifact(runtimes.load_onnx(Path(path)), max_pixels)
+
+    @classmethod
+    def from_server(cls, url: str, max_pixels: int | None = None) -> "Translator":
+        """From TensorFlow Serving's REST address, http://HOST:8501/v1/models/NAME."""
+        return cls._from_artifact(runtimes.connect(url.rstrip("/")), max_pixels)
+
+    @classmethod
+    def load(cls, model: str, checkpoint: str = "best", max_pixels: int | None = None) -> "Translator":
+        """From whatever `model` is: an address, a .tflite or .onnx file, a run directory or a SavedModel's folder.
+
+        Raises:
+          InputError: it is none of these, or cannot be loaded.
+        """
+        path = Path(model)
+        if model.startswith(("http://", "https://")):
+            return cls.from_server(model, max_pixels)
+        if not path.exists():
+            raise InputError(
+                f"{model} does not exist; a model is a run, a SavedModel, a .tflite or .onnx file, or a URL"
+            )
+        if path.suffix == ".tflite":
+            return cls.from_tflite(path, max_pixels)
+        if path.suffix == ".onnx":
+            return cls.from_onnx(path, max_pixels)
+        if (path / "config.json").exists():
+            return cls.from_run(path, checkpoint, max_pixels)
+        return cls.from_saved_model(path, max_pixels)
+
+    @classmethod
+    def _from_artifact(cls, runtime: runtimes.Runtime, max_pixels: int | None) -> "Translator":
+        card: dict[str, Any] = runtime.card or {}
+        return cls(
+            runtime.generate,
+            config=TrainConfig.from_json(json.dumps(card["config"])) if card else None,
+            max_pixels=max_pixels or card.get("max_pixels", UNKNOWN_MAX_PIXELS),
+            multiple=card.get("size_multiple", UNKNOWN_MULTIPLE),
+            fixed_size=runtime.fixed_size,
+        )
+
+    def translate(
+        self,
+        image: np.ndarray | Sequence[np.ndarray],
+        *,
+        resize: str = "native",
+        samples: int | None = None,
+        noise_seed: int = 0,
+    ):
+        """Translates one picture, uint8 [h, w, c], c = 1, 3 or 4, or a list of them, of any sizes.
+
+        Gray, RGB and RGBA become what the model takes where nothing is lost (images.with_channels).
+
+        Args:
+          resize: "native": in its own size; "train": resized to the size trained on, as the training pictures were, and
+            the result back.
+          samples: so many variants, with dropout as noise (paper, section 3.2); None: one, without noise.
+          noise_seed: the same seed and picture give the same variants.
+
+        Returns:
+          uint8 [h, w, c'] of the picture's own size, or a list of them; with `samples` a list of so many for each.
+
+        Raises:
+          InputError: a picture cannot be used, or the model cannot do what is asked; the message says why.
+          RunError: a server failed.
+        """
+        options = dict(resize=resize, samples=samples, noise_seed=noise_seed)
+        self.check(**options)
+        if not isinstance(image, np.ndarray):
+            return [self.translate(one, **options) for one in image]
+        picture = self._checked(image)
+        if samples is None:
+            return self._translated(picture, resize, self._generate)
+        noisy = self._make_noisy()
+        variants = [lambda tile, number=number: noisy(tile, noise_seed, number) for number in range(samples)]
+        return [self._translated(picture, resize, variant) for variant in variants]
+
+    def check(self, *, resize: str = "native", samples: int | None = None, noise_seed: int = 0) -> None:
+        """Raises InputError where the model cannot do what `translate` is asked for, whatever the picture."""
+        if resize not in RESIZE:
+            raise InputError(f"resize={resize} is unknown; choose one of {', '.join(RESIZE)}")
+        if resize == "train" and self.config is None:
+            raise InputError(
+                "resize=train needs the size trained on, which this model does not say; a server never does"
+            )
+        if samples is not None:
+            if samples < 1:
+                raise InputError(f"samples={samples} is too small; the least is 1")
+            if not -(2**31) <= noise_seed < 2**31:
+                raise InputError(f"noise_seed={noise_seed} is no 32-bit number")
+            if self._make_noisy is None:
+                raise InputError("samples are drawn with the generator's dropout, which only a run directory has")
+            self._make_noisy()
+
+    def _checked(self, picture: np.ndarray) -> np.ndarray:
+        """The picture with the channels that the model takes."""
+        if picture.dtype != np.uint8 or picture.ndim != 3 or picture.shape[2] not in (1, 3, 4) or 0 in picture.shape:
+            shape = "x".join(map(str, picture.shape))
+            raise InputError(
+                f"a picture is uint8 [height, width, channels] with 1, 3 or 4 channels, not {picture.dtype} {shape}"
+            )
+        if self.config is None:  # a server looks for itself
+            return picture
+        try:
+            return images.with_channels(picture, self.config.input_channels)
+        except ValueError as error:
+            raise InputError(str(error)) from None
+
+    def _translated(self, picture: np.ndarray, resize: str, generate: Callable) -> np.ndarray:
+        """The picture through `generate`, resized before and back after if so wished."""
+        if resize == "native":
+            return self._translated_natively(picture, generate)
+        methods = (self.config.resize_a, self.config.resize_b)
+        if self.config.direction == "BtoA":
+            methods = methods[::-1]
+        resized = images.resize(picture, self.config.crop_size, methods[0])
+        return images.resize(self._translated_natively(resized, generate), picture.shape[:2], methods[1])
+
+    def _translated_natively(self, picture: np.ndarray, generate: Callable) -> np.ndarray:
+        """The picture in its own size, as a whole or in tiles."""
+        height, width = picture.shape[:2]
+        if self._fixed_size:
+            padded = [max(side, least) for side, least in zip((height, width), self._fixed_size, strict=True)]
+            top, left = (padded[0] - height) // 2, (padded[1] - width) // 2
+            picture = inference.reflect_to(picture[np.newaxis], *padded)[0].numpy()
+            rows, columns = (
+                tiling.spans(side, tile, fixed=True) for side, tile in zip(padded, self._fixed_size, strict=True)
+            )
+            translated = _run(generate, picture, rows, columns)
+            return translated[top : top + height, left : left + width]
+        tile = max(height, width)
+        if height * width > self.max_pixels:
+            tile = tiling.tile_side(self.max_pixels, self._multiple)
+        rows, columns = (tiling.spans(side, tile, self._multiple) for side in (height, width))
+        return _run(generate, picture, rows, columns)
+
+
+def _run(generate: Callable, picture: np.ndarray, rows: list[tiling.Span], columns: list[tiling.Span]) -> np.ndarray:
+    try:
+        return tiling.translate_tiled(generate, picture, rows, columns)
+    except tf.errors.OpError as error:  # memory, mostly
+        height, width = picture.shape[:2]
+        raise RunError(f"a picture of {height}x{width} pixels: {error.message}; lower max_pixels") from error
