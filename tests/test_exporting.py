@@ -169,6 +169,8 @@ def test_a_folder_of_other_things_is_left_alone(tiny_run, tmp_path):
         export(tiny_run, tmp_path)
     with pytest.raises(InputError, match="photo.png is a file"):
         export(tiny_run, tmp_path / "photo.png")
+    with pytest.raises(InputError, match="photo.png/out: Not a directory; choose another"):
+        export(tiny_run, tmp_path / "photo.png" / "out")
     assert [path.name for path in tmp_path.iterdir()] == ["photo.png"]
 
 

@@ -87,21 +87,21 @@ class EveryType(tf.Module):
         return {"bytes": x}
 
 
-def write_stand_in(base):
-    model = Inverting()
+@pytest.fixture(scope="module")
+def stand_in_base(tmp_path_factory):
+    """The base_path of the stand-in."""
+    base, model = tmp_path_factory.mktemp("served"), Inverting()
     signatures = {"serving_default": model.serving_default, "translate": model.translate}
     tf.saved_model.save(model, str(base / "1"), signatures)
-
-
-MODELS = {"stand_in": write_stand_in}  # each writes version 1 of a model with the contract's signatures
-
-
-@pytest.fixture(scope="module", params=[*MODELS])
-def served_base(request, tmp_path_factory):
-    """The base_path of one of MODELS."""
-    base = tmp_path_factory.mktemp("served")
-    MODELS[request.param](base)
     return base
+
+
+@pytest.fixture(scope="module", params=["stand_in", "exported"])
+def served_base(request):
+    """The base_path of a model with the contract's signatures: of the stand-in, or of what the exporter writes."""
+    if request.param == "stand_in":
+        return request.getfixturevalue("stand_in_base")
+    return request.getfixturevalue("tiny_export")[0]
 
 
 @pytest.fixture(scope="module")
@@ -448,9 +448,9 @@ def warm_up_record(values, name="image_bytes", signature="serving_default"):
 
 
 @pytest.fixture
-def own_base(served_base, tmp_path):
-    """A base_path to put versions into, with the model as version 1."""
-    shutil.copytree(served_base / "1", tmp_path / "base" / "1")
+def own_base(stand_in_base, tmp_path):
+    """A base_path to put versions into, with the stand-in as version 1."""
+    shutil.copytree(stand_in_base / "1", tmp_path / "base" / "1")
     return tmp_path / "base"
 
 

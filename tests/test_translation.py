@@ -3,6 +3,7 @@ import dataclasses
 import numpy as np
 import pytest
 from conftest import TINY, random_picture
+from serving_double import ServingDouble
 
 from tf_pix2pix import checkpoints, images, runs
 from tf_pix2pix.errors import InputError, RunError
@@ -126,6 +127,63 @@ def test_variants_are_of_their_seed(translator):
 def test_options_that_cannot_be_are_refused(translator, options, message):
     with pytest.raises(InputError, match=message):
         translator.translate(random_picture(0, 8, 8), **options)
+
+
+def test_exported_models_give_the_runs_pictures(tiny_run, tiny_export):
+    """Whatever the size and the way: within 1 of 255."""
+    output, _ = tiny_export
+    run = Translator.from_run(tiny_run)
+    with ServingDouble(output) as server:
+        for model in (output, output / "1", server.url):
+            exported = Translator.load(str(model))
+            for number, size in enumerate(SIZES):
+                picture = random_picture(number, *size)
+                given = exported.translate(picture)
+                assert given.shape == picture.shape
+                assert np.abs(run.translate(picture).astype(int) - given).max() <= 1
+    for name, bound in (("model-float32.tflite", 1), ("model-int8.tflite", 40), ("model-int8-uint8.tflite", 40)):
+        exported = Translator.load(str(output / name))
+        picture = runs.read_examples(tiny_run, "held_out")[0][0]
+        assert np.abs(run.translate(picture).astype(int) - exported.translate(picture)).max() <= bound
+        for size in SIZES:
+            assert exported.translate(random_picture(0, *size)).shape == (*size, 3)
+
+
+def test_exported_models_know_what_they_take(tiny_export):
+    output, _ = tiny_export
+    for model in (output, output / "model-float32.tflite"):
+        exported = Translator.load(str(model))
+        assert exported.config.crop_size == (32, 32)
+        assert exported.translate(random_picture(0, 40, 50), resize="train").shape == (40, 50, 3)
+        assert exported.max_pixels == 2000 * 1000
+        with pytest.raises(InputError, match="it has transparency"):
+            exported.translate(random_picture(0, 9, 9, 4))
+        with pytest.raises(InputError, match="only a run directory has"):
+            exported.translate(random_picture(0, 9, 9), samples=1)
+
+
+def test_what_a_server_refuses_or_fails_in_is_told(tiny_export, tmp_path):
+    output, _ = tiny_export
+    with ServingDouble(output) as server:
+        translator = Translator.from_server(server.url)
+        with pytest.raises(RunError, match="refuses a picture of 9x8 pixels and 4 channels"):
+            translator.translate(random_picture(0, 9, 8, 4))
+        with pytest.raises(InputError, match="/nothing/metadata answers 404: Servable not found for request: Latest"):
+            Translator.from_server(server.url.replace("pix2pix", "nothing"))
+        with pytest.raises(InputError, match="resize=train needs the size trained on"):
+            translator.translate(random_picture(0, 9, 8), resize="train")
+    with pytest.raises(RunError, match="cannot be reached: .*refused"):
+        translator.translate(random_picture(0, 9, 8))
+    with pytest.raises(InputError, match="cannot be reached"):
+        Translator.load(server.url)
+
+
+def test_large_pictures_go_to_a_server_in_tiles(tiny_run, tiny_export):
+    picture = random_picture(0, 100, 300)
+    with ServingDouble(tiny_export[0]) as server:
+        given = Translator.from_server(server.url, max_pixels=64 * 256).translate(picture)
+    own = Translator(Translator.from_run(tiny_run)._generate, max_pixels=64 * 256).translate(picture)
+    assert np.abs(own.astype(int) - given).max() <= 1  # a server's tiles are rounded to 8 bits before they are blended
 
 
 def test_without_dropout_there_are_no_variants(tmp_path):

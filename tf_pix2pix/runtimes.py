@@ -1,6 +1,7 @@
 """How each exported format is loaded and run; a generator's function again, from the artifact alone."""
 
 import base64
+import contextlib
 import http.client
 import io
 import json
@@ -153,8 +154,10 @@ def _ask(url: str, request: dict[str, Any] | None = None) -> dict[str, Any]:
             return json.load(response)
     except urllib.error.HTTPError as error:
         with error:
-            said = error.read().decode(errors="replace")
-        raise RunError(f"{url} answers {error.code}: {said.strip() or error.reason}") from None
+            said = error.read().decode(errors="replace").strip()
+        with contextlib.suppress(ValueError, KeyError, TypeError):
+            said = json.loads(said)["error"]
+        raise RunError(f"{url} answers {error.code}: {said or error.reason}") from None
     except urllib.error.URLError as error:
         raise RunError(f"{url} cannot be reached: {error.reason}") from None
     except (OSError, http.client.HTTPException, ValueError) as error:

@@ -41,7 +41,7 @@ class Row:
     megabytes: float
     milliseconds: float  # median, one picture of the size trained on, on this machine
     max_difference: int  # from the run's own pictures, of 255, over all held-out examples
-    psnr: float  # dB, to the run's own pictures, the mean; infinite where they are equal
+    psnr: float  # dB, to the run's own pictures, over all of them; infinite where they are equal
     l1: float  # to the targets, of [-1, 1], the mean
 
 
@@ -69,7 +69,7 @@ def export(
       InputError: run_dir is no run, the checkpoint is damaged, or output_dir holds other things; nothing was written.
       RunError: an artifact does not give the run's pictures, by how much is said; nothing is left of it.
     """
-    output = Path(output_dir)
+    run_dir, output = Path(run_dir), Path(output_dir)
     config = runs.read_config(run_dir)
     _, step = runs.find_checkpoint(run_dir, checkpoint)
     _check_target(output, formats, overwrite)
@@ -87,8 +87,11 @@ def export(
         card=make_card(run_dir, config, generator, step, options.max_pixels),
     )
     made = not output.exists()
-    output.mkdir(parents=True, exist_ok=True)
-    staging = Path(tempfile.mkdtemp(prefix=".partial-", dir=output))
+    try:
+        output.mkdir(parents=True, exist_ok=True)
+        staging = Path(tempfile.mkdtemp(prefix=".partial-", dir=output))
+    except OSError as error:
+        raise InputError(f"{error.filename}: {error.strerror}; choose another --output_dir") from None
     try:
         rows: list[Row] = []
         for name in formats:
@@ -102,6 +105,8 @@ def export(
         return _move(staging, output, rows)
     except OSError as error:
         raise RunError(f"{error.filename or output}: {error.strerror or error}; nothing was exported") from error
+    except tf.errors.OpError as error:
+        raise RunError(f"{error.message}; nothing was exported") from error
     finally:
         shutil.rmtree(staging, ignore_errors=True)
         if made:
@@ -109,9 +114,7 @@ def export(
                 output.rmdir()
 
 
-def make_card(
-    run_dir: str | os.PathLike, config: TrainConfig, generator: keras.Model, step: int, max_pixels: int
-) -> dict[str, Any]:
+def make_card(run_dir: Path, config: TrainConfig, generator: keras.Model, step: int, max_pixels: int) -> dict[str, Any]:
     """The model card: what an exported model says of itself, wherever it gets to. JSON, all but the parity figures."""
     measured = [record for record in runs.read_metrics(run_dir) if record["step"] == step and "val_l1" in record]
     values = {"dtype": "float32", "layout": "NHWC", "range": [-1.0, 1.0]}
@@ -158,7 +161,7 @@ def _check(
     translate, read = inference.make_translate(source.generator), artifact.readers[reader]
     methods = (config.resize_a, config.resize_b) if config.direction == "AtoB" else (config.resize_b, config.resize_a)
     size = artifact.fixed_size or source.size
-    differences, psnrs, l1s = [], [], []
+    differences, errors, l1s = [], [], []
     for number, example in enumerate(examples):
         picture, target = (images.resize(side, size, method) for side, method in zip(example, methods, strict=True))
         generated = translate(images.to_float(picture[np.newaxis])).numpy()
@@ -167,12 +170,12 @@ def _check(
         own = images.to_uint8(generated)[0].numpy().astype(int)
         given = read(picture).astype(int)
         differences.append(int(np.abs(given - own).max()))
-        psnrs.append(_psnr(given, own))
+        errors.append(np.mean((given - own) ** 2))
         l1s.append(np.abs(given - target).mean() / 127.5)
         if artifact.max_difference is not None and differences[-1] > artifact.max_difference:
             off = f"by {differences[-1]} of 255, {artifact.max_difference} allowed"
-        elif artifact.min_psnr is not None and psnrs[-1] < artifact.min_psnr:
-            off = f"PSNR {psnrs[-1]:.1f} dB, at least {artifact.min_psnr:g} wanted"
+        elif artifact.min_psnr is not None and (psnr := _psnr(errors[-1])) < artifact.min_psnr:
+            off = f"PSNR {psnr:.1f} dB, at least {artifact.min_psnr:g} wanted"
         else:
             continue
         raise RunError(
@@ -185,14 +188,13 @@ def _check(
         megabytes=_bytes(artifact.path) / 1e6,
         milliseconds=1e3 * statistics.median(_timed(read, picture) for _ in range(LATENCY_RUNS)),
         max_difference=max(differences),
-        psnr=statistics.mean(psnrs),
-        l1=float(statistics.mean(l1s)),
+        psnr=_psnr(np.mean(errors)),
+        l1=float(np.mean(l1s)),
     )
 
 
-def _psnr(given: np.ndarray, own: np.ndarray) -> float:
-    error = np.mean((given - own) ** 2)
-    return float(10 * np.log10(255**2 / error)) if error else math.inf
+def _psnr(squared_error: float) -> float:
+    return float(10 * np.log10(255**2 / squared_error)) if squared_error else math.inf
 
 
 def _timed(read, picture) -> float:
