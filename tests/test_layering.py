@@ -69,7 +69,7 @@ def test_importing_the_package_loads_no_tensorflow_and_defines_no_flag():
 
 def test_the_public_names_are_there():
     code = "import tf_pix2pix as p; print(all(getattr(p, name) is not None for name in p.__all__), len(p.__all__))"
-    assert run_python(code).split() == ["True", "9"]
+    assert run_python(code).split() == ["True", "10"]
 
 
 def test_help_loads_no_tensorflow():

@@ -13,6 +13,7 @@ _PUBLIC = {
     "patchgan_discriminator": "networks",
     "train": "training",
     "restore_generator": "runs",
+    "Translator": "translation",
 }
 __all__ = ["__version__", *_PUBLIC]
 
