@@ -136,7 +136,7 @@ def test_exported_models_give_the_runs_pictures(tiny_run, tiny_export):
     with ServingDouble(output) as server:
         for model in (output, output / "1", server.url):
             exported = Translator.load(str(model))
-            for number, size in enumerate(SIZES):
+            for number, size in enumerate([*SIZES, (1025, 769)]):
                 picture = random_picture(number, *size)
                 given = exported.translate(picture)
                 assert given.shape == picture.shape

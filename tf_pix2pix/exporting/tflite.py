@@ -1,0 +1,176 @@
+"""TFLite (LiteRT) files: one signature `translate`, float32 [1, h, w, c] in [-1, 1] -> the same, builtin ops only."""
+
+import contextlib
+import os
+import tempfile
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+from tf_pix2pix import images, inference, model_card, runtimes
+from tf_pix2pix.errors import InputError, RunError, listed
+from tf_pix2pix.exporting.artifact import Artifact, Options, Source
+
+# dB. These catch a broken conversion, not a little less of quality. On a trained net's facades (10M parameters,
+# 128x128) a mid-gray picture has 17, another picture's result 18, a negative 11; swapped colours have 24. The worst
+# picture there: dynamic_int8 52, int8 36; of an untrained 54M net 46 and 26, of other untrained nets 38 and 27.
+DYNAMIC_INT8_MIN_PSNR = 30.0
+INT8_MIN_PSNR = 22.0
+
+# What weights and activations are stored in, each with its bounds on the difference from the run's own pictures, as in
+# Artifact. float16 and dynamic_int8: the weights only; int8: activations too, of ranges measured on training pictures.
+PRECISIONS = {
+    "float32": {"max_difference": 1},
+    "float16": {"max_difference": 1},
+    "dynamic_int8": {"min_psnr": DYNAMIC_INT8_MIN_PSNR},
+    "int8": {"min_psnr": INT8_MIN_PSNR},
+}
+MAX_RANK = 4  # of tensors, what GPU delegates take
+MAX_BYTES = 2**31  # of a flatbuffer, whose offsets are of 32 bits
+
+
+def export_tflite(source: Source, directory: Path, options: Options) -> list[Artifact]:
+    """Writes model-PRECISION.tflite for each of options.tflite_precision, and model-int8-uint8.tflite with int8.
+
+    The signature `translate` takes `image`, float32 [1, h, w, input_channels] in [-1, 1], and returns `generated`,
+    float32 [1, h, w, output_channels] in [-1, 1]; both are uint8 in model-int8-uint8.tflite, with the scale and zero
+    point that the file holds. The model card is in the metadata.
+
+    Raises:
+      InputError: options that cannot be done; the message says which can.
+      RunError: TensorFlow does not convert the network to what is promised of the file.
+    """
+    size = options.tflite_size or source.size
+    fixed_size = None if tuple(size) == (0, 0) else tuple(size)
+    _check_options(source, options, fixed_size)
+    artifacts = []
+    with tempfile.TemporaryDirectory(prefix=".saved_model-", dir=directory) as saved_model:
+        _save(source, fixed_size, saved_model)
+        for precision in options.tflite_precision:
+            for interface in (tf.float32, tf.uint8) if precision == "int8" else (tf.float32,):
+                name = f"model-{precision}{'-uint8' if interface == tf.uint8 else ''}.tflite"
+                path = directory / name
+                path.write_bytes(_convert(source, fixed_size, saved_model, precision, interface))
+                check_graph(path)
+                model_card.write_card(path, source.card)
+                artifacts.append(Artifact(path, {"LiteRT": _reader(path)}, fixed_size, **PRECISIONS[precision]))
+    return artifacts
+
+
+def check_graph(path: Path) -> None:
+    """Raises RunError where a .tflite file has an op that is not builtin, or a tensor of more than 4 dimensions."""
+    from ai_edge_litert import schema_py_generated as schema
+
+    model = schema.Model.GetRootAs(path.read_bytes())
+    codes = [model.OperatorCodes(number) for number in range(model.OperatorCodesLength())]
+    custom = [code.CustomCode().decode() for code in codes if code.BuiltinCode() == schema.BuiltinOperator.CUSTOM]
+    if custom:
+        raise RunError(
+            f"{path.name} needs ops that LiteRT does not have: {listed(custom)}; the network must be built from others"
+        )
+    graphs = [model.Subgraphs(number) for number in range(model.SubgraphsLength())]
+    tensors = [graph.Tensors(number) for graph in graphs for number in range(graph.TensorsLength())]
+    deep = [
+        f"{tensor.Name().decode()} {tensor.ShapeAsNumpy().tolist()}"
+        for tensor in tensors
+        if tensor.ShapeLength() > MAX_RANK
+    ]
+    if deep:
+        raise RunError(
+            f"{path.name} has tensors of more than {MAX_RANK} dimensions, which mobile delegates refuse: "
+            f"{listed(deep, '; ', most=3)}; the network must be built from other layers"
+        )
+
+
+def _check_options(source, options, fixed_size):
+    unknown = [precision for precision in options.tflite_precision if precision not in PRECISIONS]
+    if unknown:
+        raise InputError(f"tflite_precision={listed(unknown)}: it is none of {', '.join(PRECISIONS)}")
+    if fixed_size and min(fixed_size) < 1:
+        raise InputError(f"tflite_size={'x'.join(map(str, fixed_size))}: a height and a width, or 0x0 for any size")
+    layers = source.generator.layers
+    transposed = any(isinstance(layer, keras.layers.Conv2DTranspose) for layer in layers)
+    if fixed_size is None and transposed and "dynamic_int8" in options.tflite_precision:
+        raise InputError(  # the 54M net at 256x256: 15 s a picture instead of 0.07 s
+            "tflite_size=0x0, tflite_precision=dynamic_int8: LiteRT is 60 to 200 times slower with transposed "
+            "convolutions of 8-bit weights at any size; take float32, float16 or int8 there, or a fixed size"
+        )
+    if "int8" in options.tflite_precision and not source.train_inputs:
+        raise InputError("tflite_precision=int8 measures ranges on training pictures, and there are none; leave it out")
+    if any(layer.compute_dtype != "float32" for layer in layers):
+        raise InputError("a network of mixed precision does not convert to TFLite; leave tflite out")
+    if 4 * source.generator.count_params() >= MAX_BYTES:
+        raise InputError(
+            f"{source.generator.count_params():,} parameters are more than the 2 GB of a .tflite file hold; "
+            "train with fewer filters, or leave tflite out"
+        )
+
+
+def _save(source, fixed_size, directory):
+    """Writes the SavedModel that is converted."""
+    translate = inference.any_size(source.generator)
+    shape = [1, *(fixed_size or (None, None)), source.input_channels]
+    module = tf.Module()
+    # The tf.Variables, not Keras' own: variables that are not found below the module are not made constants.
+    module.variables_of_generator = [variable.value for variable in source.generator.variables]
+    module.translate = tf.function(
+        lambda image: {"generated": translate(image)}, input_signature=[tf.TensorSpec(shape, tf.float32, name="image")]
+    )
+    tf.saved_model.save(module, directory, signatures={"translate": module.translate})
+
+
+def _convert(source, fixed_size, saved_model, precision, interface) -> bytes:
+    converter = tf.lite.TFLiteConverter.from_saved_model(saved_model, signature_keys=["translate"])
+    converter.target_spec.supported_ops = [tf.lite.OpsSet.TFLITE_BUILTINS]
+    if precision != "float32":
+        converter.optimizations = [tf.lite.Optimize.DEFAULT]
+    if precision == "float16":
+        converter.target_spec.supported_types = [tf.float16]
+    if precision == "int8":
+        converter.target_spec.supported_ops = [tf.lite.OpsSet.TFLITE_BUILTINS_INT8]
+        converter.inference_input_type = converter.inference_output_type = interface
+        converter.representative_dataset = lambda: _representative(source, fixed_size)
+    try:
+        with quiet():
+            return converter.convert()
+    except Exception as error:  # what the converter raises has no type of its own
+        first_line = (str(error).splitlines() or [type(error).__name__])[0]
+        raise RunError(f"TensorFlow does not convert the network to TFLite, {precision}: {first_line}") from error
+
+
+def _representative(source, fixed_size) -> Iterator[list[np.ndarray]]:
+    """The pictures on which the ranges of all values are measured, two pixels of each made black and white.
+
+    So the input's range is that of all pictures, not only of those that happen to be there.
+    """
+    for picture in source.train_inputs:
+        picture = images.resize(picture, fixed_size or source.size, "bicubic").copy()
+        picture[0, 0], picture[0, -1] = 0, 255
+        yield [images.to_float(picture[np.newaxis]).numpy()]
+
+
+def _reader(path: Path) -> Callable[[np.ndarray], np.ndarray]:
+    """uint8 [h, w, input_channels] -> uint8 [h, w, output_channels] by the file at `path`."""
+    with quiet():
+        runtime = runtimes.load_tflite(path)
+
+    def read(picture):
+        return images.to_uint8(runtime.generate(images.to_float(picture[np.newaxis]).numpy())[0]).numpy()
+
+    return read
+
+
+@contextlib.contextmanager
+def quiet():
+    """Sends what C++ code writes to stderr nowhere: the converter's own notes, which no setting turns off."""
+    stderr = os.dup(2)
+    try:
+        with open(os.devnull, "w") as nowhere:
+            os.dup2(nowhere.fileno(), 2)
+        yield
+    finally:
+        os.dup2(stderr, 2)
+        os.close(stderr)
