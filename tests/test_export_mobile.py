@@ -27,7 +27,7 @@ def exported(tmp_path_factory):
     pictures = [random_picture(seed, 32, 32) for seed in range(3)]
     source = Source(generator, (32, 32), 3, 3, train_inputs=pictures, card=CARD)
     directory = tmp_path_factory.mktemp("exported")
-    artifacts = tflite.export_tflite(source, directory, Options(tflite_precision=("float16", "int8")))
+    artifacts = list(tflite.export_tflite(source, directory, Options(tflite_precision=("float16", "int8"))))
     files = {artifact.path.stem.removeprefix("model-"): artifact.path for artifact in artifacts}
     any_size = Options(tflite_precision=("float32",), tflite_size=(0, 0))
     [files["any"]] = [artifact.path for artifact in tflite.export_tflite(source, directory, any_size)]

@@ -108,7 +108,7 @@ def test_what_does_not_convert_is_a_failed_run(tmp_path):
     inputs = keras.Input((None, None, 3))
     source = dataclasses.replace(make_source(), generator=keras.Model(inputs, Lgamma()(inputs)))
     with pytest.raises(RunError, match="does not convert to ONNX"):
-        export_onnx(source, tmp_path, Options())
+        next(export_onnx(source, tmp_path, Options()))
 
 
 @pytest.mark.parametrize("name", ["onnx", "onnxruntime", "tf2onnx"])

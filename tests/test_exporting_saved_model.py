@@ -205,7 +205,7 @@ def test_a_broken_warm_up_record_is_an_error(exported, tmp_path, monkeypatch):
         saved_model.replay_warmup(path, exported.serve)
     monkeypatch.setattr(saved_model, "_gray", lambda source: np.zeros((129, 128, 3), np.uint8))  # past the limit
     with pytest.raises(RunError, match="record 1 fails.*: 1 of its 1 pictures are not translated"):
-        saved_model.export_saved_model(exported.source, tmp_path, OPTIONS)
+        next(saved_model.export_saved_model(exported.source, tmp_path, OPTIONS))
 
 
 def mutated(rng: np.random.Generator, files: list[bytes]) -> bytes:

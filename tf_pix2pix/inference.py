@@ -46,7 +46,7 @@ def max_pixels(generator: keras.Model) -> int:
 
 def fitting_side(side, multiple: int):
     """The least side, in pixels, that is no less than `side` and fits the network: int -> int, or scalar tensors."""
-    rounded = -(-side // multiple) * multiple
+    rounded = (side + multiple - 1) // multiple * multiple
     return tf.maximum(rounded, LEAST_SIDE) if tf.is_tensor(side) else max(rounded, LEAST_SIDE)
 
 
@@ -58,7 +58,8 @@ def reflect_to(pictures: tf.Tensor, height, width) -> tf.Tensor:
     for axis, wanted in ((1, height), (2, width)):
         side = tf.shape(pictures)[axis]
         period = tf.maximum(2 * side - 2, 1)
-        position = tf.math.floormod(tf.range(wanted) - (wanted - side) // 2, period)
+        before = (wanted - side) // 2
+        position = (tf.range(wanted) + period - before % period) % period  # never of a negative: converters round it
         pictures = tf.gather(pictures, tf.minimum(position, period - position), axis=axis)
     return pictures
 

@@ -36,6 +36,17 @@ class InstanceNormalization(keras.layers.Layer):
         return {**super().get_config(), "epsilon": self.epsilon, "gamma_initializer": gamma}
 
 
+class NearestUpsampling2D(keras.layers.Layer):
+    """Each pixel four times: [n, h, w, c] -> [n, 2h, 2w, c]. 4-D all through, as Keras' own UpSampling2D is not."""
+
+    def call(self, inputs):
+        return tf.image.resize(inputs, 2 * tf.shape(inputs)[1:3], "nearest")
+
+    def compute_output_shape(self, input_shape):
+        n, h, w, c = input_shape
+        return n, h and 2 * h, w and 2 * w, c
+
+
 class ReflectionPadding2D(keras.layers.Layer):
     """Mirrors `padding` pixels p at each border, which is not repeated: [n, h, w, c] -> [n, h + 2p, w + 2p, c]."""
 
@@ -87,7 +98,7 @@ def _transposed_convolution(x, filters, kernel_size, **options):
 
 
 def _resize_convolution(x, filters, kernel_size, **options):
-    x = keras.layers.UpSampling2D(2, interpolation="nearest", dtype=options.get("dtype"))(x)
+    x = NearestUpsampling2D(dtype=options.get("dtype"))(x)
     return keras.layers.Conv2D(filters, 3, padding="same", **options)(x)
 
 

@@ -241,14 +241,14 @@ def restore_generator(run_dir: str | os.PathLike, checkpoint: str = "best") -> k
 
     Returns:
       A Keras model: float32 [n, h, w, input_channels] -> [n, h, w, output_channels] in [-1, 1]; call it with
-      training=False.
+      training=False. It computes in float32, also where training did not.
 
     Raises:
       InputError: run_dir is no run, or there is no such checkpoint.
     """
     config = read_config(run_dir)
     path, _ = find_checkpoint(run_dir, checkpoint)
-    generator = build_generator(config)
+    generator = build_generator(dataclasses.replace(config, precision="float32"))
     name = "ema_generator" if config.ema_decay else "generator"
     checkpoints.restore(path, tf.train.Checkpoint(**{name: generator}), partly=True)
     return generator

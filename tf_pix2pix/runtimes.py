@@ -6,9 +6,10 @@ import http.client
 import io
 import json
 import os
+import sys
 import urllib.error
 import urllib.request
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -36,6 +37,20 @@ class Runtime:
     generate: Callable[[np.ndarray], np.ndarray]
     card: dict[str, Any] | None
     fixed_size: tuple[int, int] | None = None
+
+
+@contextlib.contextmanager
+def quiet() -> Iterator[None]:
+    """Sends what C++ code writes to stderr nowhere: notes of LiteRT and its converter, which no setting turns off."""
+    sys.stderr.flush()
+    stderr = os.dup(2)
+    try:
+        with open(os.devnull, "w") as nowhere:
+            os.dup2(nowhere.fileno(), 2)
+        yield
+    finally:
+        os.dup2(stderr, 2)
+        os.close(stderr)
 
 
 def latest_version(path: Path) -> Path:
@@ -74,9 +89,11 @@ def load_tflite(path: Path) -> Runtime:
     from ai_edge_litert.interpreter import Interpreter
 
     try:
-        interpreter = Interpreter(model_content=path.read_bytes(), num_threads=os.cpu_count())
-        run = interpreter.get_signature_runner("translate")
-    except (OSError, ValueError) as error:
+        with quiet():
+            interpreter = Interpreter(model_path=str(path), num_threads=os.cpu_count())
+            interpreter.allocate_tensors()
+            run = interpreter.get_signature_runner("translate")
+    except (OSError, ValueError, RuntimeError) as error:
         raise InputError(f"{path} cannot be loaded: {_first_line(error)}") from None
     taken, given = run.get_input_details()["image"], run.get_output_details()["generated"]
     size = tuple(int(side) for side in taken["shape_signature"][1:3])
@@ -110,7 +127,9 @@ def load_onnx(path: Path) -> Runtime:
     except ImportError:
         raise InputError(f"{path} needs ONNX Runtime: pip install 'tf_pix2pix[onnx]'") from None
     try:
-        session = onnxruntime.InferenceSession(str(path), providers=["CPUExecutionProvider"])
+        options = onnxruntime.SessionOptions()
+        options.log_severity_level = 3  # errors; not what it does with the graph
+        session = onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
     except Exception as error:  # its own kinds, by what is wrong with the file
         raise InputError(f"{path} cannot be loaded: {_first_line(error)}") from None
     return Runtime(lambda image: session.run(["generated"], {"image": image})[0], model_card.read_card(path))

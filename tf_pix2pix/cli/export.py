@@ -24,7 +24,13 @@ def _flags() -> list[Flag]:
         Flag("output_dir", "the folder that the exports go to"),
         Flag("format", "what to export", list, ["saved_model", "tflite"], table_keys("exporting.EXPORTERS")),
         Flag("checkpoint", "best (by L1 on the held-out pairs), latest, or a step", default="best"),
-        Flag("tflite_precision", "what the TFLite files store and compute in", list, list(precisions), precisions),
+        Flag(
+            "tflite_precision",
+            "what TFLite files store weights in (default: all that are of use)",
+            list,
+            None,
+            precisions,
+        ),
         Flag(
             "tflite_size",
             "pixels that TFLite files take: N or HEIGHTxWIDTH; 0: any (default: as trained)",
@@ -52,7 +58,7 @@ def _run(argv: list[str]) -> None:
         if not settings[name]:
             raise InputError(f"--{name} is missing; --help shows examples")
     for name in ("format", "tflite_precision", "batch_sizes"):
-        if not settings[name]:
+        if settings[name] == []:
             raise InputError(f"--{name} is empty; leave it out for the default")
     if not all(size.isdigit() and int(size) for size in settings["batch_sizes"]):
         raise InputError(f"--batch_sizes={','.join(settings['batch_sizes'])}: whole numbers from 1, between commas")
@@ -62,7 +68,7 @@ def _run(argv: list[str]) -> None:
         from tf_pix2pix.exporting import export
         from tf_pix2pix.exporting.artifact import Options
     options = Options(
-        tflite_precision=tuple(settings["tflite_precision"]),
+        tflite_precision=settings["tflite_precision"] and tuple(settings["tflite_precision"]),
         tflite_size=settings["tflite_size"],
         batch_sizes=tuple(int(size) for size in settings["batch_sizes"]),
         max_pixels=settings["max_pixels"],

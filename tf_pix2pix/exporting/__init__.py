@@ -94,13 +94,15 @@ def export(
         raise InputError(f"{error.filename}: {error.strerror}; choose another --output_dir") from None
     try:
         rows: list[Row] = []
-        for name in formats:
+        exporters = [EXPORTERS[name](source, staging, options) for name in formats]  # what they refuse, they refuse now
+        for name, artifacts in zip(formats, exporters, strict=True):
             print(f"exporting {name} ...")
-            for artifact in EXPORTERS[name](source, staging, options):
+            for artifact in artifacts:
                 checked = [_check(artifact, reader, source, config, examples) for reader in artifact.readers]
                 if artifact.path.is_dir():  # the card of a file is inside of it: what was checked stays as it is
                     parity = {row.reader: {"max_difference": row.max_difference, "l1": row.l1} for row in checked}
                     model_card.write_card(artifact.path, {**source.card, "parity": parity})
+                print(f"  {artifact.path.name} gives the run's pictures")
                 rows += checked
         return _move(staging, output, rows)
     except OSError as error:

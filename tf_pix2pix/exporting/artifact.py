@@ -8,6 +8,9 @@ from typing import Any
 import keras
 import numpy as np
 
+from tf_pix2pix import images
+from tf_pix2pix.runtimes import Runtime
+
 
 @dataclass(frozen=True)
 class Source:
@@ -25,10 +28,19 @@ class Source:
 class Options:
     """What can be chosen of an export."""
 
-    tflite_precision: tuple[str, ...] = ("float32", "float16", "dynamic_int8", "int8")  # keys of tflite.PRECISIONS
+    tflite_precision: tuple[str, ...] | None = None  # of tflite.PRECISIONS; None: all that are of use at tflite_size
     tflite_size: tuple[int, int] | None = None  # (height, width); None: the size trained on; (0, 0): any
     batch_sizes: tuple[int, ...] = (1, 2, 4, 8)  # of the requests that a server is warmed up with
     max_pixels: int | None = None  # of one served picture, height x width; None: what 2 GB of memory allow
+
+
+def reader_of(runtime: Runtime) -> Callable[[np.ndarray], np.ndarray]:
+    """A loaded model as a function of uint8 [h, w, input_channels] to uint8 [h, w, output_channels]."""
+
+    def read(picture):
+        return images.to_uint8(runtime.generate(images.to_float(picture[np.newaxis]).numpy())[0]).numpy()
+
+    return read
 
 
 @dataclass(frozen=True)

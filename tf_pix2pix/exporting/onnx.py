@@ -1,22 +1,21 @@
 """An ONNX file: `image` float32 [n, h, w, c] in [-1, 1] -> `generated`, the same, any height and width."""
 
 import importlib.util
-from collections.abc import Callable
+from collections.abc import Iterator
 from pathlib import Path
 
 import keras
-import numpy as np
 import tensorflow as tf
 
-from tf_pix2pix import images, inference, model_card, runtimes
+from tf_pix2pix import inference, model_card, runtimes
 from tf_pix2pix.errors import InputError, RunError, listed
-from tf_pix2pix.exporting.artifact import Artifact, Options, Source
+from tf_pix2pix.exporting.artifact import Artifact, Options, Source, reader_of
 
 OPSET = 18  # the newest that tf2onnx writes
 MAX_BYTES = 2**31  # of a protocol buffer
 
 
-def export_onnx(source: Source, directory: Path, options: Options) -> list[Artifact]:
+def export_onnx(source: Source, directory: Path, options: Options) -> Iterator[Artifact]:
     """Writes model.onnx, with the model card in its metadata.
 
     `image`, float32 [n, height, width, input_channels] in [-1, 1] -> `generated`, float32 [n, height, width,
@@ -34,15 +33,19 @@ def export_onnx(source: Source, directory: Path, options: Options) -> list[Artif
             f"{source.generator.count_params():,} parameters are more than the 2 GB of a .onnx file hold; "
             "train with fewer filters, or leave onnx out"
         )
-    path = directory / "model.onnx"
+    return _export(source, directory / "model.onnx")
+
+
+def _export(source, path):
     try:
         path.write_bytes(_convert(source))
         model_card.write_card(path, source.card)
-        return [Artifact(path, {"ONNX Runtime": _reader(path)}, max_difference=1)]
+        artifact = Artifact(path, {"ONNX Runtime": reader_of(runtimes.load_onnx(path))}, max_difference=1)
     except OSError:
         raise
     except Exception as error:  # what tf2onnx and ONNX Runtime raise has no type of its own
         raise RunError(f"the network does not convert to ONNX: {error}") from error
+    yield artifact
 
 
 def _convert(source) -> bytes:
@@ -68,7 +71,6 @@ def _convert(source) -> bytes:
         tf.function(translate, input_signature=signature),
         signature,
         opset=OPSET,
-        custom_op_handlers={"FloorDiv": (_floor_div, []), "FloorMod": (_floor_mod, [])},
     )
     graph = model.graph
     graph.initializer.extend(onnx.numpy_helper.from_array(kernel.numpy(), name) for name, kernel in kernels.items())
@@ -78,27 +80,3 @@ def _convert(source) -> bytes:
         for dimension, name in zip(value.type.tensor_type.shape.dim, ("n", "height", "width"), strict=False):
             dimension.dim_param = name
     return model.SerializeToString()
-
-
-def _reader(path: Path) -> Callable[[np.ndarray], np.ndarray]:
-    """uint8 [h, w, input_channels] -> uint8 [h, w, output_channels] by the file at `path`."""
-    runtime = runtimes.load_onnx(path)
-
-    def read(picture):
-        return images.to_uint8(runtime.generate(images.to_float(picture[np.newaxis]).numpy())[0]).numpy()
-
-    return read
-
-
-# tf2onnx translates integer division as if it rounded down; ONNX' Div rounds to zero. Its Mod is TensorFlow's.
-
-
-def _floor_mod(context, node, name, arguments):
-    node.type = "Mod"
-
-
-def _floor_div(context, node, name, arguments):
-    rest = context.make_node("Mod", node.input)
-    multiple = context.make_node("Sub", [node.input[0], rest.output[0]])
-    node.type = "Div"
-    context.replace_inputs(node, [multiple.output[0], node.input[1]])

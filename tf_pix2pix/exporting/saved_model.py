@@ -9,7 +9,7 @@ Beside the weights: assets.extra/tf_serving_warmup_requests, what TensorFlow Ser
 
 import contextlib
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import keras
@@ -17,15 +17,15 @@ import numpy as np
 import tensorflow as tf
 from tensorflow_serving.apis.prediction_log_pb2 import PredictionLog
 
-from tf_pix2pix import images, inference
+from tf_pix2pix import images, inference, runtimes
 from tf_pix2pix.errors import RunError
-from tf_pix2pix.exporting.artifact import Artifact, Options, Source
+from tf_pix2pix.exporting.artifact import Artifact, Options, Source, reader_of
 from tf_pix2pix.exporting.decoding import decode_or_refuse
 
 WARMUP = "assets.extra/tf_serving_warmup_requests"
 
 
-def export_saved_model(source: Source, directory: Path, options: Options) -> list[Artifact]:
+def export_saved_model(source: Source, directory: Path, options: Options) -> Iterator[Artifact]:
     """Writes directory / "saved_model", and runs its warm-up records as a server does.
 
     The artifact's readers are "tf.saved_model", of the signature translate, and "C++ session", of serving_default,
@@ -40,8 +40,8 @@ def export_saved_model(source: Source, directory: Path, options: Options) -> lis
         write_warmup(path, _encode(_gray(source)), options.batch_sizes)
         serve = load_session(path)
         replay_warmup(path, serve)
-        readers = {"tf.saved_model": _translate_reader(path), "C++ session": _session_reader(serve)}
-    return [Artifact(path, readers, max_difference=1)]
+    readers = {"tf.saved_model": reader_of(runtimes.load_saved_model(path)), "C++ session": _session_reader(serve)}
+    yield Artifact(path, readers, max_difference=1)
 
 
 def _write(source, path, options):
@@ -128,16 +128,6 @@ def _session_reader(serve):
         if not ok:
             raise RunError(f"the served graph refuses a picture of {picture.shape}")
         return images.decode(row)
-
-    return translate
-
-
-def _translate_reader(path):
-    loaded = tf.saved_model.load(str(path))
-
-    def translate(picture):
-        generated = loaded.signatures["translate"](image=images.to_float(picture[np.newaxis]))["generated"]
-        return images.to_uint8(generated)[0].numpy()
 
     return translate
 

@@ -1,9 +1,7 @@
 """TFLite (LiteRT) files: one signature `translate`, float32 [1, h, w, c] in [-1, 1] -> the same, builtin ops only."""
 
-import contextlib
-import os
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 import keras
@@ -12,7 +10,7 @@ import tensorflow as tf
 
 from tf_pix2pix import images, inference, model_card, runtimes
 from tf_pix2pix.errors import InputError, RunError, listed
-from tf_pix2pix.exporting.artifact import Artifact, Options, Source
+from tf_pix2pix.exporting.artifact import Artifact, Options, Source, reader_of
 
 # dB. These catch a broken conversion, not a little less of quality. On a trained net's facades (10M parameters,
 # 128x128) a mid-gray picture has 17, another picture's result 18, a negative 11; swapped colours have 24. The worst
@@ -32,8 +30,8 @@ MAX_RANK = 4  # of tensors, what GPU delegates take
 MAX_BYTES = 2**31  # of a flatbuffer, whose offsets are of 32 bits
 
 
-def export_tflite(source: Source, directory: Path, options: Options) -> list[Artifact]:
-    """Writes model-PRECISION.tflite for each of options.tflite_precision, and model-int8-uint8.tflite with int8.
+def export_tflite(source: Source, directory: Path, options: Options) -> Iterator[Artifact]:
+    """Writes model-PRECISION.tflite for each of options.tflite_precision; with int8, model-int8-uint8.tflite too.
 
     The signature `translate` takes `image`, float32 [1, h, w, input_channels] in [-1, 1], and returns `generated`,
     float32 [1, h, w, output_channels] in [-1, 1]; both are uint8 in model-int8-uint8.tflite, with the scale and zero
@@ -46,18 +44,22 @@ def export_tflite(source: Source, directory: Path, options: Options) -> list[Art
     size = options.tflite_size or source.size
     fixed_size = None if tuple(size) == (0, 0) else tuple(size)
     _check_options(source, options, fixed_size)
-    artifacts = []
+    precisions = options.tflite_precision or PRECISIONS.keys() - _slow(source, fixed_size)
+    return _export(source, directory, fixed_size, sorted(precisions, key=[*PRECISIONS].index))
+
+
+def _export(source, directory, fixed_size, precisions):
     with tempfile.TemporaryDirectory(prefix=".saved_model-", dir=directory) as saved_model:
         _save(source, fixed_size, saved_model)
-        for precision in options.tflite_precision:
+        for precision in precisions:
             for interface in (tf.float32, tf.uint8) if precision == "int8" else (tf.float32,):
                 name = f"model-{precision}{'-uint8' if interface == tf.uint8 else ''}.tflite"
                 path = directory / name
                 path.write_bytes(_convert(source, fixed_size, saved_model, precision, interface))
                 check_graph(path)
                 model_card.write_card(path, source.card)
-                artifacts.append(Artifact(path, {"LiteRT": _reader(path)}, fixed_size, **PRECISIONS[precision]))
-    return artifacts
+                reader = reader_of(runtimes.load_tflite(path))
+                yield Artifact(path, {"LiteRT": reader}, fixed_size, **PRECISIONS[precision])
 
 
 def check_graph(path: Path) -> None:
@@ -85,23 +87,23 @@ def check_graph(path: Path) -> None:
         )
 
 
+def _slow(source, fixed_size):
+    """The precisions that no one would want: the paper's U-Net on 256x256 pixels takes 15 s a picture, not 0.07 s."""
+    transposed = any(isinstance(layer, keras.layers.Conv2DTranspose) for layer in source.generator.layers)
+    return {"dynamic_int8"} if fixed_size is None and transposed else set()
+
+
 def _check_options(source, options, fixed_size):
-    unknown = [precision for precision in options.tflite_precision if precision not in PRECISIONS]
-    if unknown:
+    asked = options.tflite_precision or ()
+    if unknown := [precision for precision in asked if precision not in PRECISIONS]:
         raise InputError(f"tflite_precision={listed(unknown)}: it is none of {', '.join(PRECISIONS)}")
     if fixed_size and min(fixed_size) < 1:
         raise InputError(f"tflite_size={'x'.join(map(str, fixed_size))}: a height and a width, or 0x0 for any size")
-    layers = source.generator.layers
-    transposed = any(isinstance(layer, keras.layers.Conv2DTranspose) for layer in layers)
-    if fixed_size is None and transposed and "dynamic_int8" in options.tflite_precision:
-        raise InputError(  # the 54M net at 256x256: 15 s a picture instead of 0.07 s
+    if _slow(source, fixed_size) & set(asked):
+        raise InputError(
             "tflite_size=0x0, tflite_precision=dynamic_int8: LiteRT is 60 to 200 times slower with transposed "
             "convolutions of 8-bit weights at any size; take float32, float16 or int8 there, or a fixed size"
         )
-    if "int8" in options.tflite_precision and not source.train_inputs:
-        raise InputError("tflite_precision=int8 measures ranges on training pictures, and there are none; leave it out")
-    if any(layer.compute_dtype != "float32" for layer in layers):
-        raise InputError("a network of mixed precision does not convert to TFLite; leave tflite out")
     if 4 * source.generator.count_params() >= MAX_BYTES:
         raise InputError(
             f"{source.generator.count_params():,} parameters are more than the 2 GB of a .tflite file hold; "
@@ -134,7 +136,7 @@ def _convert(source, fixed_size, saved_model, precision, interface) -> bytes:
         converter.inference_input_type = converter.inference_output_type = interface
         converter.representative_dataset = lambda: _representative(source, fixed_size)
     try:
-        with quiet():
+        with runtimes.quiet():
             return converter.convert()
     except Exception as error:  # what the converter raises has no type of its own
         first_line = (str(error).splitlines() or [type(error).__name__])[0]
@@ -150,27 +152,3 @@ def _representative(source, fixed_size) -> Iterator[list[np.ndarray]]:
         picture = images.resize(picture, fixed_size or source.size, "bicubic").copy()
         picture[0, 0], picture[0, -1] = 0, 255
         yield [images.to_float(picture[np.newaxis]).numpy()]
-
-
-def _reader(path: Path) -> Callable[[np.ndarray], np.ndarray]:
-    """uint8 [h, w, input_channels] -> uint8 [h, w, output_channels] by the file at `path`."""
-    with quiet():
-        runtime = runtimes.load_tflite(path)
-
-    def read(picture):
-        return images.to_uint8(runtime.generate(images.to_float(picture[np.newaxis]).numpy())[0]).numpy()
-
-    return read
-
-
-@contextlib.contextmanager
-def quiet():
-    """Sends what C++ code writes to stderr nowhere: the converter's own notes, which no setting turns off."""
-    stderr = os.dup(2)
-    try:
-        with open(os.devnull, "w") as nowhere:
-            os.dup2(nowhere.fileno(), 2)
-        yield
-    finally:
-        os.dup2(stderr, 2)
-        os.close(stderr)
