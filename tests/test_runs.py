@@ -3,8 +3,9 @@ import pytest
 import tensorflow as tf
 from conftest import random_picture
 
-from tf_pix2pix import images, runs
+from tf_pix2pix import checkpoints, images, runs
 from tf_pix2pix.errors import InputError
+from tf_pix2pix.training.step import build_state
 
 
 def test_metrics_are_lines_of_json(tmp_path):
@@ -26,6 +27,17 @@ def test_the_sample_grid_is_a_png_with_a_row_per_picture(tmp_path):
 def test_what_is_no_run_is_named(tmp_path):
     with pytest.raises(InputError, match=f"{tmp_path} is no run directory: {tmp_path}/config.json: No such file"):
         runs.restore_generator(tmp_path)
+
+
+def test_what_trained_in_mixed_precision_is_restored_in_float32(tmp_path, changed):
+    config = changed(precision="mixed_bfloat16", input_channels=3, output_channels=3)
+    runs.write_config(tmp_path, config)
+    state = build_state(config, 1)
+    checkpoints.save(tmp_path / "checkpoints", "step", 1, state.checkpoint())
+    generator = runs.restore_generator(tmp_path, "latest")
+    assert {layer.compute_dtype for layer in generator.layers} == {"float32"}
+    for restored, trained in zip(generator.trainable_variables, state.generator.trainable_variables, strict=True):
+        np.testing.assert_array_equal(restored, trained)
 
 
 def test_events_are_written_where_tensorboard_is_installed(tmp_path):
