@@ -5,30 +5,39 @@ import pytest
 import tensorflow as tf
 from conftest import random_picture
 
-from tf_pix2pix.tiling import BLEND, OVERLAP, spans, tile_side, translate_tiled
+from tf_pix2pix.tiling import BLEND, OVERLAP, alignment, spans, tile_side, translate_tiled
 
 
 @pytest.mark.parametrize("fixed", [False, True])
-@pytest.mark.parametrize("tile", [16, 33, 64])
-@pytest.mark.parametrize("length", [1, 15, 16, 17, 31, 64, 65, 100, 333, 1025])
+@pytest.mark.parametrize("tile", [16, 33, 64, 96])
+@pytest.mark.parametrize("length", [1, 15, 16, 17, 31, 64, 65, 100, 128, 333, 1025])
 def test_tiles_cover_an_axis_and_their_weights_sum_to_one(length, tile, fixed):
-    found = spans(length, tile, 4, fixed)
-    total = np.zeros(length)
-    for span in found:
-        total[span.start : span.stop] += span.weights
-        assert 0 < span.stop - span.start <= tile
-    np.testing.assert_allclose(total, 1, atol=1e-6)
-    assert (found[0].start, found[-1].stop) == (0, length)
-    if len(found) > 1 and fixed:
-        assert {span.stop - span.start for span in found} == {tile}
-    for first, second in zip(found, found[1:], strict=False):
-        assert first.stop - second.start >= int(tile * OVERLAP)
+    for multiple in (1, 4, 32):
+        found = spans(length, tile, multiple, fixed)
+        total = np.zeros(length)
+        for span in found:
+            total[span.start : span.stop] += span.weights
+            assert 0 < span.stop - span.start <= tile
+        np.testing.assert_allclose(total, 1, atol=1e-6)
+        assert (found[0].start, found[-1].stop) == (0, length)
+        if len(found) > 1 and fixed:
+            assert {span.stop - span.start for span in found} == {tile}
+
+
+@pytest.mark.parametrize(("tile", "multiple", "step"), [(1024, 256, 256), (512, 256, 128), (256, 256, 64), (64, 4, 4)])
+def test_tiles_begin_where_the_networks_halvings_do(tile, multiple, step):
+    assert alignment(tile, multiple) == step
+    for tiles in range(1, 40):
+        found = spans(tile + tiles * step, tile, multiple, fixed=True)
+        assert not any(span.start % step for span in found)
+        for first, second in zip(found, found[1:], strict=False):
+            assert first.stop - second.start >= tile * OVERLAP
 
 
 def test_tiles_are_no_larger_than_their_number_needs():
     """A picture slightly above the limit goes through in two tiles of little more than half, not in two whole ones."""
-    first, second = spans(260, 256, 16)
-    assert (first.stop, second.start) == (176, 84)  # (260 + 64) / 2 = 162, up to a multiple of 16
+    first, second = spans(272, 256, 16)
+    assert (first.stop, second.start) == (176, 96)  # (272 + 64) / 2 = 168, up to a multiple of 16
 
 
 def test_the_border_of_a_tile_has_no_weight_where_another_has_it():

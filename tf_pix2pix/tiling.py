@@ -31,21 +31,35 @@ def tile_side(max_pixels: int, multiple: int) -> int:
     return max(math.isqrt(max_pixels) // multiple, 1) * multiple
 
 
+def alignment(tile: int, multiple: int) -> int:
+    """What tiles of a network begin at multiples of, so that its halvings fall on the same pixels in all of them.
+
+    `multiple`, as without tiles, or where tiles are too small for it, so many halvings of it that they can overlap.
+    """
+    while multiple > max(tile * OVERLAP, 1):
+        multiple = -(-multiple // 2)
+    return multiple
+
+
 def spans(length: int, tile: int, multiple: int = 1, fixed: bool = False) -> list[Span]:
     """Tiles along an axis of `length` pixels, of at most `tile` each, evenly spread; weights sum to 1 at each pixel.
 
     Args:
-      multiple: tiles are multiples of it, where there are several.
+      length: the last tile is aligned as the others are where length - tile is a multiple of the alignment.
+      tile: at least 4.
+      multiple: what the network takes multiples of.
       fixed: tiles are of exactly `tile` pixels, where there are several; otherwise as small as their number allows.
     """
     if length <= tile:
         return [Span(0, length, np.ones(length, np.float32))]
-    overlap = max(int(tile * OVERLAP), 1)
+    step = alignment(tile, multiple)
+    overlap = tile - int(tile * (1 - OVERLAP)) // step * step  # the least: from tile to tile it is whole steps
     count = math.ceil((length - overlap) / (tile - overlap))
     if not fixed:
         least = math.ceil((length + (count - 1) * overlap) / count)
         tile = min(tile, math.ceil(least / multiple) * multiple, length)
-    starts = [round(number * (length - tile) / (count - 1)) for number in range(count)]
+    starts = [round(number * (length - tile) / (count - 1) / step) * step for number in range(count - 1)]
+    starts.append(length - tile)
     weights = [np.ones(tile, np.float32) for _ in starts]
     for number in range(count - 1):  # from one tile to the next over the middle of what they share
         shared = starts[number] + tile - starts[number + 1]

@@ -202,21 +202,23 @@ class Translator:
 
     def _translated_natively(self, picture: np.ndarray, generate: Callable) -> np.ndarray:
         """The picture in its own size, as a whole or in tiles."""
-        height, width = picture.shape[:2]
+        size = picture.shape[:2]
         if self._fixed_size:
-            padded = [max(side, least) for side, least in zip((height, width), self._fixed_size, strict=True)]
-            top, left = (padded[0] - height) // 2, (padded[1] - width) // 2
+            tiles = self._fixed_size
+            steps = [tiling.alignment(tile, self._multiple) for tile in tiles]
+            over = [max(side - tile, 0) for side, tile in zip(size, tiles, strict=True)]
+            padded = [tile + -(-more // step) * step for tile, more, step in zip(tiles, over, steps, strict=True)]
+        elif size[0] * size[1] > self.max_pixels:
+            tiles = [tiling.tile_side(self.max_pixels, self._multiple)] * 2
+            padded = [inference.fitting_side(side, self._multiple) for side in size]  # as for a whole picture
+        else:
+            tiles = padded = size  # `generate` does what is to be done
+        top, left = ((whole - side) // 2 for whole, side in zip(padded, size, strict=True))
+        if tuple(padded) != size:
             picture = inference.reflect_to(picture[np.newaxis], *padded)[0].numpy()
-            rows, columns = (
-                tiling.spans(side, tile, fixed=True) for side, tile in zip(padded, self._fixed_size, strict=True)
-            )
-            translated = _run(generate, picture, rows, columns)
-            return translated[top : top + height, left : left + width]
-        tile = max(height, width)
-        if height * width > self.max_pixels:
-            tile = tiling.tile_side(self.max_pixels, self._multiple)
-        rows, columns = (tiling.spans(side, tile, self._multiple) for side in (height, width))
-        return _run(generate, picture, rows, columns)
+        fixed = self._fixed_size is not None
+        rows, columns = (tiling.spans(*axis, self._multiple, fixed) for axis in zip(padded, tiles, strict=True))
+        return _run(generate, picture, rows, columns)[top : top + size[0], left : left + size[1]]
 
 
 def _run(generate: Callable, picture: np.ndarray, rows: list[tiling.Span], columns: list[tiling.Span]) -> np.ndarray:

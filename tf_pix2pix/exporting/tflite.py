@@ -97,8 +97,11 @@ def _check_options(source, options, fixed_size):
     asked = options.tflite_precision or ()
     if unknown := [precision for precision in asked if precision not in PRECISIONS]:
         raise InputError(f"tflite_precision={listed(unknown)}: it is none of {', '.join(PRECISIONS)}")
-    if fixed_size and min(fixed_size) < 1:
-        raise InputError(f"tflite_size={'x'.join(map(str, fixed_size))}: a height and a width, or 0x0 for any size")
+    if fixed_size and min(fixed_size) < inference.LEAST_SIDE:
+        raise InputError(
+            f"tflite_size={'x'.join(map(str, fixed_size))}: a height and a width from {inference.LEAST_SIDE} on, or "
+            "0x0 for any size"
+        )
     if _slow(source, fixed_size) & set(asked):
         raise InputError(
             "tflite_size=0x0, tflite_precision=dynamic_int8: LiteRT is 60 to 200 times slower with transposed "
