@@ -1,10 +1,13 @@
 import re
+import struct
 import subprocess
 import sys
+import zlib
 
 import numpy as np
 import pytest
 from conftest import REPOSITORY, random_picture, write_picture
+from PIL import Image, ImageOps
 
 from tf_pix2pix import images
 from tf_pix2pix.cli.translate import main
@@ -81,6 +84,57 @@ def test_a_bad_file_is_named_and_does_not_stop_the_others(run, pictures, tmp_pat
     assert f"error: {pictures}/e.png: it has transparency" in err
     assert "3 of 5 pictures translated" in out
     assert err.splitlines()[-1].startswith("error: 2 of 5 pictures could not be translated: ")
+
+
+def test_every_odd_picture_is_translated_rightly_or_named(run, tmp_path, tiny_run):
+    """Each as if it had been saved as a plain RGB PNG, or one line with its name."""
+    folder = tmp_path / "in"
+    folder.mkdir()
+    rgb = Image.fromarray(random_picture(0, 20, 30))
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    opaque = Image.fromarray(images.with_channels(np.asarray(rgb), 4))
+    rgb.convert("CMYK").save(folder / "cmyk.jpg", quality=95)
+    rgb.save(folder / "turned.jpg", exif=exif, quality=95)
+    rgb.save(folder / "animated.webp", save_all=True, append_images=[rgb.rotate(180)], lossless=True)
+    rgb.quantize(16).save(folder / "animated.gif", save_all=True, append_images=[rgb.rotate(180)])
+    rgb.quantize(16).save(folder / "palette.png")
+    rgb.convert("L").save(folder / "gray.png")
+    rgb.convert("1").save(folder / "bilevel.png")
+    opaque.save(folder / "opaque.png")
+    good = {}
+    for path in folder.iterdir():
+        with Image.open(path) as picture:
+            good[path] = ImageOps.exif_transpose(picture).convert("RGB")
+    good[folder / "animated.webp"] = rgb
+    Image.fromarray(random_picture(0, 20, 30, 4)).save(folder / "alpha.png")
+    Image.fromarray(np.zeros((20, 30), np.uint16)).save(folder / "deep.png")
+    (folder / "empty.png").write_bytes(b"")
+    (folder / "text.jpg").write_text("no picture")
+    (folder / "cut.jpg").write_bytes((folder / "turned.jpg").read_bytes()[:-100])
+    small = (folder / "opaque.png").read_bytes()
+    header = struct.pack(">4sIIBBBBB", b"IHDR", 60000, 60000, 8, 6, 0, 0, 0)
+    (folder / "huge.png").write_bytes(small[:12] + header + struct.pack(">I", zlib.crc32(header)) + small[33:])
+    for path in [*good]:  # results are called by the name without its ending
+        good[path.rename(path.with_stem(f"{path.stem}_{path.suffix[1:]}"))] = good.pop(path)
+    code, out, err = run(folder, f"--output={tmp_path}/out")
+    assert code == 1
+    translator = Translator.from_run(tiny_run)
+    for path, picture in good.items():
+        translated = images.decode((tmp_path / "out" / f"{path.stem}.png").read_bytes())
+        np.testing.assert_array_equal(translated, translator.translate(np.asarray(picture)), err_msg=str(path))
+    for name, said in {
+        "alpha.png": "it has transparency",
+        "deep.png": "it has 16 bits a channel",
+        "empty.png": "it is not a PNG, JPEG, BMP, GIF or WebP picture",
+        "text.jpg": "it is not a PNG, JPEG, BMP, GIF or WebP picture",
+        "cut.jpg": "it cannot be decoded",
+        "huge.png": r"it cannot be decoded: Image size (3600000000 pixels) exceeds limit",
+    }.items():
+        assert f"error: {folder}/{name}: {said}" in err
+    assert f"{len(good)} of {len(good) + 6} pictures translated" in out
+    assert len(err.splitlines()) == 6 + 1
+    assert len(files(tmp_path / "out")) == len(good)
 
 
 def test_pairs_are_cut_as_in_the_run(run, tmp_path):
