@@ -8,7 +8,7 @@ import pytest
 from conftest import random_picture
 from PIL import Image
 
-from tf_pix2pix import images
+from tf_pix2pix import files, images
 
 
 def sixteen_bit_rgb() -> bytes:
@@ -117,7 +117,7 @@ def test_written_pictures_are_whole(tmp_path, monkeypatch):
     images.write_png(tmp_path / "a.png", picture)
     np.testing.assert_array_equal(images.decode((tmp_path / "a.png").read_bytes()), picture)
     with monkeypatch.context() as patch, pytest.raises(OSError, match="disk full"):
-        patch.setattr(images.os, "replace", lambda *paths: (_ for _ in ()).throw(OSError("disk full")))
+        patch.setattr(files.os, "replace", lambda *paths: (_ for _ in ()).throw(OSError("disk full")))
         images.write_png(tmp_path / "b.png", picture)
     assert sorted(path.name for path in tmp_path.iterdir()) == ["a.png"]
 

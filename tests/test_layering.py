@@ -8,7 +8,7 @@ import pytest
 from conftest import REPOSITORY
 
 ROWS = [
-    {"errors"},
+    {"errors", "files"},
     {"config", "images", "model_card"},
     {"datasets", "layers", "losses", "metrics"},
     {"input_pipeline", "networks", "inference", "tiling", "checkpoints"},

@@ -7,11 +7,12 @@ Inside (networks, losses) it is float32 [..., h, w, c] in [-1, 1].
 import io
 import os
 from collections.abc import Sequence
-from pathlib import Path
 
 import numpy as np
 import tensorflow as tf
 from PIL import Image, ImageDraw, ImageFont, ImageOps, UnidentifiedImageError
+
+from tf_pix2pix.files import written_beside
 
 EXTENSIONS = (".png", ".jpg", ".jpeg", ".bmp", ".gif", ".webp")
 
@@ -80,12 +81,8 @@ def decode(encoded: bytes) -> np.ndarray:
 
 def write_png(path: str | os.PathLike, picture: np.ndarray) -> None:
     """Writes uint8 [h, w, c], c = 1, 3 or 4, beside `path` and renames it, so that `path` is never half a picture."""
-    beside = Path(f"{path}.partial")
-    try:
+    with written_beside(path) as beside:
         Image.fromarray(picture[:, :, 0] if picture.shape[2] == 1 else picture).save(beside, format="PNG")
-        os.replace(beside, path)
-    finally:
-        beside.unlink(missing_ok=True)
 
 
 def resize(picture: np.ndarray, size: tuple[int, int], method: str) -> np.ndarray:

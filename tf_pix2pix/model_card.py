@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from tf_pix2pix.errors import InputError
+from tf_pix2pix.files import written_beside
 
 NAME = "model_card.json"
 _TFLITE_IDENTIFIER = b"TFL3"
@@ -50,11 +51,14 @@ def write_card(path: str | os.PathLike, card: dict[str, Any]) -> None:
     text = json.dumps(card, indent=2)
     if path.is_dir():
         (path / "assets.extra").mkdir(exist_ok=True)
-        _replace(path / "assets.extra" / NAME, text.encode())
+        with written_beside(path / "assets.extra" / NAME) as beside:
+            beside.write_text(text, encoding="utf-8")
         return
     writer = _format_of(path)[1]
     try:
-        _replace(path, writer(path, text))
+        encoded = writer(path, text)
+        with written_beside(path) as beside:
+            beside.write_bytes(encoded)
     except FileNotFoundError:
         raise InputError(f"{path} is not there") from None
     except ValueError as error:
@@ -159,13 +163,3 @@ def _format_of(path: Path):
     if path.suffix not in _FORMATS:
         raise InputError(f"{path} is no SavedModel folder, and its name ends in none of {', '.join(_FORMATS)}")
     return _FORMATS[path.suffix]
-
-
-def _replace(path: Path, encoded: bytes) -> None:
-    """Writes a file beside, then renames it."""
-    beside = path.with_name(path.name + ".partial")
-    try:
-        beside.write_bytes(encoded)
-        os.replace(beside, path)
-    finally:
-        beside.unlink(missing_ok=True)

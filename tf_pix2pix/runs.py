@@ -21,6 +21,7 @@ import tensorflow as tf
 from tf_pix2pix import checkpoints, images
 from tf_pix2pix.config import TrainConfig, format_value
 from tf_pix2pix.errors import InputError
+from tf_pix2pix.files import written_beside
 from tf_pix2pix.networks import GENERATORS, patchgan_discriminator
 
 try:
@@ -122,7 +123,8 @@ def locked(run_dir: Path) -> Iterator[None]:
 
 def write_config(run_dir: Path, config: TrainConfig) -> None:
     """Writes config.json."""
-    _replace(run_dir / "config.json", config.to_json())
+    with written_beside(run_dir / "config.json") as beside:
+        beside.write_text(config.to_json(), encoding="utf-8")
 
 
 def append_metrics(run_dir: Path, record: dict[str, Any]) -> None:
@@ -147,7 +149,8 @@ def forget_after(run_dir: Path, step: int) -> None:
     """Removes what was written about steps after `step`, which will be run again."""
     checkpoints.forget_after(run_dir / "checkpoints", step)
     records = [record for record in read_metrics(run_dir) if record["step"] <= step]
-    _replace(run_dir / "metrics.jsonl", "".join(json.dumps(record) + "\n" for record in records))
+    with written_beside(run_dir / "metrics.jsonl") as beside:
+        beside.write_text("".join(json.dumps(record) + "\n" for record in records), encoding="utf-8")
 
 
 def write_sample_grid(run_dir: Path, step: int, pictures: list[tuple[np.ndarray, np.ndarray, np.ndarray]]) -> Path:
@@ -252,13 +255,3 @@ def restore_generator(run_dir: str | os.PathLike, checkpoint: str = "best") -> k
     name = "ema_generator" if config.ema_decay else "generator"
     checkpoints.restore(path, tf.train.Checkpoint(**{name: generator}), partly=True)
     return generator
-
-
-def _replace(path: Path, text: str) -> None:
-    """Writes a text file beside, then renames it."""
-    beside = path.with_name(path.name + ".partial")
-    try:
-        beside.write_text(text, encoding="utf-8")
-        os.replace(beside, path)
-    finally:
-        beside.unlink(missing_ok=True)
