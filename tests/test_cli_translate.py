@@ -59,6 +59,18 @@ def test_files_and_patterns_go_together_and_one_picture_may_be_named(run, pictur
     assert (tmp_path / "one.png").read_bytes() == (tmp_path / "out" / "a.png").read_bytes()
 
 
+def test_names_are_taken_as_they_are(run, pictures, tmp_path, monkeypatch):
+    """A folder may have a dot, a file a big ending; one picture by two paths is one; a folder is no picture."""
+    monkeypatch.chdir(pictures)
+    (pictures / "folder.png").mkdir()
+    assert run(pictures, f"--output={tmp_path}/results-1.0")[0] == 0
+    assert files(tmp_path / "results-1.0") == ["a.png", "b.png", "c.png", "d.png"]
+    code, out, _ = run("a.png", pictures / "a.png", f"--output={tmp_path}/once")
+    assert (code, files(tmp_path / "once")) == (0, ["a.png"])
+    assert run("a.png", f"--output={tmp_path}/UP.PNG")[0] == 0
+    assert "UP.PNG" in files(tmp_path)
+
+
 def test_what_is_done_is_left_out(run, pictures, tmp_path):
     out = tmp_path / "out"
     run(pictures, f"--output={out}")
@@ -173,7 +185,16 @@ def test_variants_are_numbered(run, pictures, tmp_path):
         (["{in}", "--output=out.jpg"], "results are PNG files; call it out.png"),
         (["{in}", "--output=out.png"], "--output=out.png is one file, but there are several pictures"),
         (["{in}", "--output={in}/notes"], "a.bmp and .*a.png would both become .*notes/a.png"),
-        (["{in}/a.png", "--output={in}"], "a.png is one of the pictures to translate"),
+        (["{in}/a.png", "--output={in}"], "--output=.*in is where a.png is that is to be translated; choose another"),
+        (["{in}/a.png", "--output={in}/a.png"], "a.png is one of the pictures to translate"),
+        (
+            ["{in}/a.png", "--output={in}/notes.txt"],
+            "notes.txt cannot be written: .*notes.txt is a file; choose another --out",
+        ),
+        (["{in}/a.png", "--output=/dev/null/x"], "/dev/null/x cannot be written: /dev/null is a file"),
+        (["{in}", "--direction=AtoB"], "--direction is of no use without --side_by_side"),
+        (["{in}", "--noise_seed=3"], "--noise_seed is of no use without --samples"),
+        (["{in}", "--model={in}", "--checkpoint=best"], "--checkpoint is of no use without a run directory"),
         (["{in}/a.png", "--output={in}/a.bmp"], "results are PNG files"),
         (["{in}", "--outputs=x"], "Unknown command line flag 'outputs'"),
     ],

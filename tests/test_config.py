@@ -18,6 +18,12 @@ def test_an_unknown_key_is_refused():
         TrainConfig.from_json(text)
 
 
+@pytest.mark.parametrize("name", ["filters", "crop_size", "dropout", "norm"])
+def test_what_must_be_there_cannot_be_none(name):
+    with pytest.raises(InputError, match=f"{name}=None is no "):
+        TrainConfig(**{name: None})
+
+
 @pytest.mark.parametrize("text", ["", "{", "[]", "[1]", "7"])
 def test_what_is_no_config_is_refused(text):
     with pytest.raises(InputError, match="not a config"):

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 from conftest import REPOSITORY, random_picture, write_picture
 from PIL import Image
+from test_images import SIXTEEN_BIT_RGB, encoded
 
 from tf_pix2pix import images
 from tf_pix2pix.exporting import tflite
@@ -32,6 +33,17 @@ def exported(tmp_path_factory):
     any_size = Options(tflite_precision=("float32",), tflite_size=(0, 0))
     [files["any"]] = [artifact.path for artifact in tflite.export_tflite(source, directory, any_size)]
     return generator, files
+
+
+@pytest.fixture(scope="module", params=[1, 3, 4])
+def channels_and_model(request, tmp_path_factory):
+    """A generator of so many channels, of any size, and its file."""
+    channels = request.param
+    generator = unet_generator(channels, channels, size=(32, 32), filters=2, initializer="kaiming")
+    source = Source(generator, (32, 32), channels, channels, train_inputs=[], card=CARD)
+    options = Options(tflite_precision=("float32",), tflite_size=(0, 0))
+    [artifact] = tflite.export_tflite(source, tmp_path_factory.mktemp("channels"), options)
+    return channels, generator, artifact.path
 
 
 def run(*arguments):
@@ -96,6 +108,51 @@ def test_damaged_pictures_are_told_and_the_others_translated(exported, tmp_path)
     assert result.returncode == 1
     assert [line.split(": ")[1] for line in errors(result)] == [str(path) for path in inputs[:2]]
     assert [path.name for path in (tmp_path / "out").iterdir()] == ["good.png"]
+
+
+def test_what_pictures_are_taken_is_as_everywhere_in_the_project(channels_and_model, tmp_path):
+    channels, generator, model = channels_and_model
+    rgb, rgba = (Image.fromarray(random_picture(seed, 33, 38, seed)) for seed in (3, 4))
+    gray, opaque = rgb.convert("L"), rgb.convert("RGBA")
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    pictures = {
+        "rgb": encoded(rgb, "PNG"),
+        "rgba": encoded(rgba, "PNG"),
+        "opaque": encoded(opaque, "PNG"),
+        "gray": encoded(gray, "PNG"),
+        "gray_as_rgb": encoded(gray.convert("RGB"), "PNG"),
+        "opaque_gray": encoded(gray.convert("LA"), "PNG"),
+        "gray_and_alpha": encoded(rgba.convert("LA"), "PNG"),
+        "1_bit": encoded(gray.convert("1"), "PNG"),
+        "palette": encoded(rgb.quantize(200), "PNG"),
+        "transparent_palette": encoded(rgb.quantize(200), "PNG", transparency=3),
+        "transparent_gif": encoded(rgb.quantize(200), "GIF", transparency=3),
+        "cmyk": encoded(rgb.convert("CMYK"), "JPEG"),
+        "turned": encoded(rgb, "PNG", exif=exif),
+        "webp": encoded(rgba, "WEBP", lossless=True),
+        "bmp": encoded(rgb, "BMP"),
+        "16_bits": encoded(Image.fromarray(np.zeros((33, 38), np.uint16)), "PNG"),
+        "16_bits_rgb": SIXTEEN_BIT_RGB,
+        "tiff": encoded(rgb, "TIFF"),
+        "text": b"no picture",
+        "empty": b"",
+    }
+    taken, refused = {}, []
+    for name, data in pictures.items():
+        (tmp_path / f"{name}.png").write_bytes(data)
+        try:
+            taken[name] = images.with_channels(images.decode(data), channels)
+        except ValueError as error:
+            refused.append(f"error: {tmp_path / name}.png: {error}")
+    assert len(taken) >= 4 and len(refused) >= 5
+    inputs = [tmp_path / f"{name}.png" for name in pictures]
+    result = run(f"--model={model}", *inputs, f"--output={tmp_path / 'out'}")
+    assert (result.returncode, errors(result)) == (1, refused)
+    assert {path.stem for path in (tmp_path / "out").iterdir()} == set(taken)
+    for name, picture in taken.items():
+        written = read(tmp_path / "out" / f"{name}.png").reshape(*picture.shape[:2], channels)
+        assert np.abs(written - translated(generator, picture)).max() <= 1, name
 
 
 def test_wrong_usage_is_told_in_one_line(exported, tmp_path):

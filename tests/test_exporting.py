@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 from conftest import TINY, random_picture
 
-from tf_pix2pix import exporting, images, model_card, runs
+from tf_pix2pix import exporting, files, images, model_card, runs
 from tf_pix2pix.config import TrainConfig
 from tf_pix2pix.errors import InputError, RunError
 from tf_pix2pix.exporting import EXPORTERS, export
@@ -146,7 +146,7 @@ def test_a_model_that_gives_no_numbers_is_refused(tiny_run, tmp_path, one_format
     one_format(own_pictures(tiny_run))
     broken = runs.restore_generator(tiny_run)
     broken.trainable_variables[0].assign(broken.trainable_variables[0] * np.nan)
-    monkeypatch.setattr(runs, "restore_generator", lambda *args: broken)
+    monkeypatch.setattr(runs, "load_generator", lambda *args: broken)
     with pytest.raises(RunError, match="picture of held-out example 0 is not finite; take another --checkpoint"):
         export(tiny_run, tmp_path / "out", ["fake"])
 
@@ -167,9 +167,9 @@ def test_a_folder_of_other_things_is_left_alone(tiny_run, tmp_path):
     (tmp_path / "photo.png").write_text("mine")
     with pytest.raises(InputError, match=f"{tmp_path} holds photo.png, which are no exports; choose another"):
         export(tiny_run, tmp_path)
-    with pytest.raises(InputError, match="photo.png is a file"):
+    with pytest.raises(InputError, match="photo.png cannot be written: .*photo.png is a file"):
         export(tiny_run, tmp_path / "photo.png")
-    with pytest.raises(InputError, match="photo.png/out: Not a directory; choose another"):
+    with pytest.raises(InputError, match="photo.png/out cannot be written: .*photo.png is a file; choose another"):
         export(tiny_run, tmp_path / "photo.png" / "out")
     assert [path.name for path in tmp_path.iterdir()] == ["photo.png"]
 
@@ -220,6 +220,64 @@ def test_a_full_disk_is_told(tiny_run, tmp_path, one_format, monkeypatch):
     with pytest.raises(RunError, match="model.fake: No space left on device; nothing was exported"):
         export(tiny_run, tmp_path / "out", ["fake"])
     assert not (tmp_path / "out").exists()
+
+
+def test_what_cannot_be_moved_is_moved_back(tiny_run, tmp_path, one_format, monkeypatch):
+    """A later artifact has a folder in its way: the earlier ones, and what they replaced, are as before."""
+    read = own_pictures(tiny_run)
+
+    def write(source, directory, options):
+        for name in ("a.fake", "z.fake", "saved_model"):
+            path = directory / name
+            path.mkdir() if name == "saved_model" else path.write_text("new")
+            yield Artifact(path, {"a reader": read})
+
+    monkeypatch.setattr(exporting, "EXPORTERS", {"fake": write})
+    (tmp_path / "a.fake").write_text("older")
+    move = exporting.os.replace
+
+    def fail_at_z(source, target):
+        if str(target) == str(tmp_path / "z.fake"):
+            raise OSError(13, "Permission denied", str(target))
+        move(source, target)
+
+    with (
+        monkeypatch.context() as patch,
+        pytest.raises(RunError, match="z.fake: Permission denied; nothing was exported"),
+    ):
+        patch.setattr(exporting.os, "replace", fail_at_z)
+        export(tiny_run, tmp_path, ["fake"], overwrite=True)
+    assert [path.name for path in tmp_path.iterdir()] == ["a.fake"]
+    assert (tmp_path / "a.fake").read_text() == "older"
+    export(tiny_run, tmp_path, ["fake"], overwrite=True)
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["1", "a.fake", "z.fake"]
+    assert (tmp_path / "a.fake").read_text() == "new"
+
+
+def test_two_exports_at_once_are_kept_apart(tiny_run, tmp_path, one_format):
+    one_format(own_pictures(tiny_run))
+    with files.locked(tmp_path / "out", "exports into"):
+        with pytest.raises(InputError, match="another process exports into .*out; stop it, or choose another"):
+            export(tiny_run, tmp_path / "out", ["fake"])
+        assert list((tmp_path / "out").iterdir()) == []
+
+
+def test_what_a_killed_export_left_is_removed(tiny_run, tmp_path, one_format):
+    one_format(own_pictures(tiny_run))
+    (tmp_path / ".partial-abc" / "saved_model").mkdir(parents=True)
+    (tmp_path / "\u00b2").mkdir()  # a digit to str.isdigit, not to int
+    with pytest.raises(InputError, match="holds \u00b2, which are no exports"):
+        export(tiny_run, tmp_path, ["fake"])
+    (tmp_path / "\u00b2").rmdir()
+    export(tiny_run, tmp_path, ["fake"])
+    assert [path.name for path in tmp_path.iterdir()] == ["model.fake"]
+
+
+def test_a_refusal_leaves_no_folders(tiny_run, tmp_path, one_format):
+    one_format(darker(own_pictures(tiny_run), 9), max_difference=1)
+    with pytest.raises(RunError):
+        export(tiny_run, tmp_path / "a" / "b" / "out", ["fake"])
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_a_run_keeps_examples_as_the_network_sees_them(tiny_run):

@@ -167,8 +167,60 @@ def test_every_kind_of_picture_is_decoded_as_python_does(channels):
 
 
 def test_a_jpeg_of_four_inks_is_converted_as_pillow_does():
-    data = encoded(photo(3).convert("CMYK"), "JPEG", quality=95)
-    assert np.abs(decoded(data, 3).astype(int) - expected(data, 3)).max() <= JPEG_DIFFERENCE
+    """With Adobe's marker as CMYK and as YCCK, without it, and with less than a whole one."""
+    cmyk = encoded(photo(3).convert("CMYK"), "JPEG", quality=95, exif=turned(6))
+    begin = cmyk.index(b"\xff\xee\0\x0eAdobe")
+    before, marker, after = cmyk[:begin], cmyk[begin : begin + 16], cmyk[begin + 16 :]
+    files = {
+        "JPEG CMYK": cmyk,
+        "JPEG YCCK": before + marker[:-1] + b"\2" + after,
+        "JPEG without the marker": before + after,
+        "JPEG with half of it": before + b"\xff\xee\0\x09Adobe\0\x64" + after,
+        "JPEG with another's": before + marker.replace(b"Adobe", b"other") + after,
+        "JPEG with half of it and a whole one": before + b"\xff\xee\0\x09Adobe\0\x64" + marker[:-1] + b"\2" + after,
+    }
+    assert differing(files, 3) == []
+    assert {decoded(data, 3).shape for data in files.values()} == {(47, 33, 3)}
+
+
+def turned(orientation: int) -> Image.Exif:
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    return exif
+
+
+def test_indices_behind_the_palette_are_black():
+    """Or gray, where the palette is of grays in order."""
+    indices = Image.fromarray(np.arange(256, dtype=np.uint8).reshape(16, 16))
+    files = {}
+    for name, palette in (("colours", bytes(range(60, 252))), ("grays", bytes(np.arange(64).repeat(3).tolist()))):
+        rgb = np.frombuffer(palette, np.uint8).reshape(64, 3)
+        gif = encoded(indices, "GIF")
+        files[f"GIF {name}"] = gif[:10] + b"\xf5" + gif[11:13] + palette + gif[13 + 3 * 256 :]
+        bmp = encoded(indices, "BMP")
+        bgrx = np.pad(rgb[:, ::-1], ((0, 0), (0, 1))).tobytes()
+        fields = struct.pack("<I", 54 + len(bgrx)) + bmp[14:46] + struct.pack("<II", 64, 64)
+        files[f"BMP {name}"] = bmp[:10] + fields + bgrx + bmp[54 + 4 * 256 :]
+    assert differing(files, 3) == []
+    assert all(decoded(data, 3) is not None for data in files.values())
+
+
+def test_a_bmp_with_too_many_colours_is_refused():
+    data = bytearray(encoded(photo(3).quantize(200), "BMP"))
+    for colours, is_taken in ((256, True), (257, False), (2**31, False)):
+        data[46:50] = struct.pack("<I", colours)
+        assert differing({"BMP": bytes(data)}, 3) == []
+        assert (decoded(bytes(data), 3) is not None) == is_taken
+
+
+def test_damaged_files_that_pillow_refuses_may_be_taken():
+    """As decode_or_refuse says: where the decoder finds the pixels. The picture is a whole one then."""
+    png = PngImagePlugin.PngInfo()
+    png.add(b"teSt", b"1234")
+    data = encoded(photo(3), "PNG", pnginfo=png)
+    damaged = data.replace(b"teSt1234", b"teSt1235")  # its checksum is wrong now
+    assert expected(damaged, 3) is None
+    assert np.array_equal(decoded(damaged, 3), expected(data, 3))
 
 
 @pytest.mark.parametrize("byte_order", ["<", ">"])

@@ -8,7 +8,8 @@ import pytest
 from conftest import REPOSITORY
 
 ROWS = [
-    {"errors", "files"},
+    {"errors"},
+    {"files"},
     {"config", "images", "model_card"},
     {"datasets", "layers", "losses", "metrics"},
     {"input_pipeline", "networks", "inference", "tiling", "checkpoints"},

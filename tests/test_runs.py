@@ -29,6 +29,12 @@ def test_what_is_no_run_is_named(tmp_path):
         runs.restore_generator(tmp_path)
 
 
+def test_a_config_that_is_no_text_is_named(tmp_path):
+    (tmp_path / "config.json").write_bytes(b"\xff\xfe\x00")
+    with pytest.raises(InputError, match=f"{tmp_path}/config.json: "):
+        runs.read_config(tmp_path)
+
+
 def test_what_trained_in_mixed_precision_is_restored_in_float32(tmp_path, changed):
     config = changed(precision="mixed_bfloat16", input_channels=3, output_channels=3)
     runs.write_config(tmp_path, config)

@@ -121,9 +121,18 @@ def kind(request):
     return request.param
 
 
-def test_these_tests_run_against_the_real_server_too():
+def test_the_double_answers_as_the_real_server_does(stand_in_base):
+    """Skipped without the real server, so that the summary says once that it is missing."""
     if SERVER is None:
         pytest.skip("no tensorflow_model_server on the PATH: what is said of it rests on its double")
+    request = {"instances": [b64(data) for data in MALFORMED]}
+    asked = [("", None), ("/versions/1", None), (":predict", request), ("/labels/stable:predict", request)]
+    asked += [("/versions/7:predict", request), ("/labels/canary:predict", request), ("x:predict", request)]
+    answers = []
+    for kind in ("double", "tensorflow_model_server"):
+        with serve(kind, stand_in_base) as url:
+            answers.append([ask(url + address, body) for address, body in asked])
+    assert answers[0] == answers[1]
 
 
 @pytest.fixture(scope="module")

@@ -12,7 +12,7 @@ import pytest
 import tensorflow as tf
 from conftest import REPOSITORY, TINY, random_picture, write_picture
 
-from tf_pix2pix import checkpoints, runs
+from tf_pix2pix import checkpoints, files, runs
 from tf_pix2pix.config import format_value
 from tf_pix2pix.errors import InputError, RunError
 from tf_pix2pix.inference import make_translate
@@ -456,7 +456,10 @@ def test_a_run_killed_before_its_first_checkpoint_starts_anew(changed, tmp_path,
 
 
 def test_two_processes_do_not_train_in_one_directory(changed, never_stopped):
-    with runs.locked(never_stopped), pytest.raises(InputError, match="another process trains in .*never_stopped"):
+    with (
+        files.locked(never_stopped, "trains in"),
+        pytest.raises(InputError, match="another process trains in .*never_stopped"),
+    ):
         train(changed(steps=8), never_stopped)
 
 

@@ -1,11 +1,13 @@
 import dataclasses
+import shutil
 
 import numpy as np
 import pytest
+import tensorflow as tf
 from conftest import TINY, random_picture
 from serving_double import ServingDouble
 
-from tf_pix2pix import checkpoints, images, runs
+from tf_pix2pix import checkpoints, images, model_card, runs, runtimes
 from tf_pix2pix.errors import InputError, RunError
 from tf_pix2pix.inference import make_translate
 from tf_pix2pix.training.step import build_state
@@ -64,6 +66,8 @@ def test_channels_become_the_models_where_nothing_is_lost(translator):
         (np.zeros((1, 4, 4, 3), np.uint8), "not uint8 1x4x4x3"),
         (np.zeros((0, 4, 3), np.uint8), "not uint8 0x4x3"),
         (np.zeros((4, 4, 3), np.uint16), "not uint16 4x4x3"),
+        ("a.png", "not str"),
+        (None, "not NoneType"),
     ],
 )
 def test_what_is_no_picture_is_refused(translator, picture, said):
@@ -131,8 +135,10 @@ def test_variants_are_of_their_seed(translator):
     ("options", "message"),
     [
         ({"resize": "half"}, "resize=half is unknown; choose one of native, train"),
-        ({"samples": 0}, "samples=0 is too small"),
-        ({"samples": 1, "noise_seed": 2**31}, "noise_seed=2147483648 is no 32-bit number"),
+        ({"samples": 0}, "samples=0 is no whole number from 1 on"),
+        ({"samples": 1.5}, "samples=1.5 is no whole number"),
+        ({"samples": 1, "noise_seed": 2**31}, "noise_seed=2147483648 is no 32-bit whole number"),
+        ({"samples": 1, "noise_seed": 0.5}, "noise_seed=0.5 is no 32-bit whole number"),
     ],
 )
 def test_options_that_cannot_be_are_refused(translator, options, message):
@@ -189,6 +195,81 @@ def test_what_a_server_refuses_or_fails_in_is_told(tiny_export, tmp_path):
         Translator.load(server.url)
 
 
+@pytest.mark.parametrize("answer", [{}, [], None, {"predictions": []}, {"predictions": [1]}, {"predictions": [{}]}])
+def test_a_server_that_answers_oddly_is_told(monkeypatch, answer):
+    signature = {"inputs": {"image_bytes": {}}, "outputs": {"image_bytes": {}, "ok": {}}}
+    metadata = {"metadata": {"signature_def": {"signature_def": {"serving_default": signature}}}}
+    monkeypatch.setattr(runtimes, "_ask", lambda url, request=None: answer if request else metadata)
+    with pytest.raises(RunError, match="http://host/v1/models/m answers, but not with one picture"):
+        Translator.from_server("http://host/v1/models/m").translate(random_picture(0, 4, 4))
+    monkeypatch.setattr(runtimes, "_ask", lambda url, request=None: answer)
+    with pytest.raises(InputError, match="http://host/v1/models/m serves no model that was exported by tf_pix2pix"):
+        Translator.from_server("http://host/v1/models/m")
+
+
+def test_a_model_that_returns_another_size_is_told():
+    with pytest.raises(RunError, match="the model makes 1x1 of 4x5 pixels"):
+        Translator(lambda image: image[:, :1, :1]).translate(random_picture(0, 4, 5))
+
+
+def test_a_server_takes_what_its_model_takes(tiny_run, tiny_export):
+    """The export's limit is 2000 x 1000 pixels; only above it a picture goes in tiles, of 2**20 pixels."""
+    run = Translator.from_run(tiny_run)
+    with ServingDouble(tiny_export[0]) as server:
+        served = Translator.load(server.url)
+        whole = random_picture(0, 1100, 1000)
+        assert np.abs(run.translate(whole).astype(int) - served.translate(whole)).max() <= 1
+        large = random_picture(0, 1500, 1400)
+        tiled = Translator(run._generate, max_pixels=2**20).translate(large)
+        assert np.abs(tiled.astype(int) - served.translate(large)).max() <= 1
+
+
+def test_damaged_exports_are_named(tiny_export, tmp_path):
+    output, _ = tiny_export
+    shutil.copytree(output / "1", tmp_path / "1")
+    (data,) = (tmp_path / "1" / "variables").glob("*.data-*")
+    data.write_bytes(data.read_bytes()[:5000])
+    with pytest.raises(InputError, match=f"{tmp_path}/1 cannot be loaded: "):
+        Translator.load(tmp_path / "1")
+    whole = (output / "model-float32.tflite").read_bytes()
+    (tmp_path / "cut.tflite").write_bytes(whole[:5000])
+    with pytest.raises(InputError, match=f"{tmp_path}/cut.tflite "):
+        Translator.load(tmp_path / "cut.tflite")
+
+
+def test_models_of_others_are_named(tmp_path):
+    module = tf.Module()
+    module.f = tf.function(lambda x: {"y": x}, input_signature=[tf.TensorSpec([1, 8, 8, 3], name="x")])
+    tf.saved_model.save(module, str(tmp_path / "1"), signatures={"translate": module.f})
+    with pytest.raises(InputError, match="has no signature translate from image to generated: it is no export"):
+        Translator.load(tmp_path)
+    with runtimes.quiet():
+        converter = tf.lite.TFLiteConverter.from_saved_model(str(tmp_path / "1"), signature_keys=["translate"])
+        (tmp_path / "other.TFLITE").write_bytes(converter.convert())
+    with pytest.raises(InputError, match="has no 'image' in its signature translate"):
+        Translator.load(tmp_path / "other.TFLITE")
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [{"config": None}, {"config": {"filters": None}}, {"max_pixels": "x"}, {"max_pixels": -5}, {"size_multiple": None}],
+)
+def test_a_card_of_another_kind_is_named(tiny_export, tmp_path, changes):
+    shutil.copytree(tiny_export[0] / "1", tmp_path / "1")
+    card = model_card.read_card(tmp_path / "1")
+    model_card.write_card(tmp_path / "1", card | changes)
+    with pytest.raises(InputError, match=f"the model card in {tmp_path}/1 is not one that this version writes: "):
+        Translator.load(tmp_path)
+
+
+def test_what_fails_in_a_runtime_is_told_of_the_picture():
+    def fail(image):
+        raise ValueError("no memory\nat all")
+
+    with pytest.raises(RunError, match="a.onnx fails in a picture of 4x5 pixels: no memory$"):
+        runtimes._failing_in_one_line("a.onnx", fail)(np.zeros((1, 4, 5, 3), np.float32))
+
+
 def test_large_pictures_go_to_a_server_in_tiles(tiny_run, tiny_export):
     picture = random_picture(0, 100, 300)
     with ServingDouble(tiny_export[0]) as server:
@@ -211,6 +292,8 @@ def test_a_model_that_says_nothing_of_itself(tmp_path):
     )
     with pytest.raises(InputError, match="resize=train needs the size trained on"):
         halved.translate(random_picture(0, 5, 5), resize="train")
+    with pytest.raises(InputError, match="max_pixels=0 is too small"):
+        Translator(lambda image: image, max_pixels=0)
     with pytest.raises(InputError, match="which only a run directory has"):
         halved.translate(random_picture(0, 5, 5), samples=2)
 
@@ -226,8 +309,6 @@ def test_a_model_of_one_size_takes_all(tmp_path):
 
 
 def test_out_of_memory_is_told(translator, monkeypatch):
-    import tensorflow as tf
-
     def fail(image):
         raise tf.errors.ResourceExhaustedError(None, None, "OOM when allocating tensor")
 

@@ -129,7 +129,7 @@ class TrainConfig:
     def __post_init__(self):
         for field in dataclasses.fields(self):
             value = getattr(self, field.name)
-            if value is None:
+            if value is None and type(None) in get_args(field.type):
                 continue
             if not _is_of(value, kind(field)):
                 raise InputError(f"{field.name}={value!r} is no {_KIND_NAMES[kind(field)]}")
@@ -175,6 +175,12 @@ class TrainConfig:
         if not self.jitter or self.fit == "none":
             return self.crop_size
         return self.load_size or tuple(round(side * 286 / 256) for side in self.crop_size)
+
+    @property
+    def resize_methods(self) -> tuple[str, str]:
+        """How inputs and targets are resized."""
+        methods = self.resize_a, self.resize_b
+        return methods if self.direction == "AtoB" else methods[::-1]
 
     def to_json(self) -> str:
         return json.dumps(dataclasses.asdict(self), indent=2) + "\n"

@@ -1,5 +1,6 @@
 """The two ways in which a command ends badly; everything else is a defect of ours."""
 
+import re
 from collections.abc import Sequence
 
 
@@ -15,3 +16,9 @@ def listed(things: Sequence, separator: str = ", ", most: int = 20) -> str:
     """The things for a message, so many of them at most, and how many more there are."""
     more = f" and {len(things) - most} more" if len(things) > most else ""
     return separator.join(map(str, things[:most])) + more
+
+
+def reason(error: Exception) -> str:
+    """What an error of a library says, in one line: its first, without TensorFlow's names of operations around it."""
+    lines = str(error).strip().splitlines() or [type(error).__name__]
+    return re.sub(r"^\{\{.*?\}\}\s*|\s*\[Op:\w+\].*$", "", lines[0])

@@ -1,16 +1,15 @@
 """The run directory: its files, its config, and a generator restored from it.
 
 config.json; checkpoints/ (step-* and best-*); metrics.jsonl; logs/ (TensorBoard); samples/step_*.png; examples/, some
-pairs, so that what comes after training needs the data no more; .lock, held by the process that trains in it.
+pairs, so that what comes after training needs the data no more.
 """
 
-import contextlib
 import dataclasses
 import importlib.util
 import json
 import os
 import shutil
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
@@ -21,13 +20,8 @@ import tensorflow as tf
 from tf_pix2pix import checkpoints, images
 from tf_pix2pix.config import TrainConfig, format_value
 from tf_pix2pix.errors import InputError
-from tf_pix2pix.files import written_beside
+from tf_pix2pix.files import check_writable, written_beside
 from tf_pix2pix.networks import GENERATORS, patchgan_discriminator
-
-try:
-    import fcntl
-except ImportError:  # Windows: runs are not kept apart there
-    fcntl = None
 
 
 def build_generator(config: TrainConfig) -> keras.Model:
@@ -72,12 +66,7 @@ def build_discriminator(config: TrainConfig) -> keras.Model:
 
 def check(run_dir: Path, config: TrainConfig) -> None:
     """Raises InputError where a run of this config cannot be started or resumed in run_dir. Writes nothing."""
-    existing = next(path for path in (run_dir, *run_dir.absolute().parents) if path.exists())
-    if not existing.is_dir() or not os.access(existing, os.W_OK):
-        raise InputError(
-            f"{run_dir} cannot be written: {existing} is {'read-only' if existing.is_dir() else 'a file'}; "
-            "choose another --output_dir"
-        )
+    check_writable(run_dir)
     if not (run_dir / "config.json").exists():
         return
     old = read_config(run_dir)
@@ -102,23 +91,8 @@ def read_config(run_dir: str | os.PathLike) -> TrainConfig:
         return TrainConfig.from_json(path.read_text(encoding="utf-8"))
     except OSError as error:
         raise InputError(f"{run_dir} is no run directory: {path}: {error.strerror}") from None
-    except InputError as error:
+    except (InputError, UnicodeDecodeError) as error:
         raise InputError(f"{path}: {error}") from None
-
-
-@contextlib.contextmanager
-def locked(run_dir: Path) -> Iterator[None]:
-    """Makes run_dir, and keeps it to this process. Raises InputError where another one trains in it."""
-    run_dir.mkdir(parents=True, exist_ok=True)
-    with open(run_dir / ".lock", "w") as file:
-        if fcntl is not None:
-            try:
-                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError:
-                raise InputError(
-                    f"another process trains in {run_dir}; stop it, or choose another --output_dir"
-                ) from None
-        yield
 
 
 def write_config(run_dir: Path, config: TrainConfig) -> None:
@@ -249,8 +223,12 @@ def restore_generator(run_dir: str | os.PathLike, checkpoint: str = "best") -> k
     Raises:
       InputError: run_dir is no run, or there is no such checkpoint.
     """
-    config = read_config(run_dir)
     path, _ = find_checkpoint(run_dir, checkpoint)
+    return load_generator(read_config(run_dir), path)
+
+
+def load_generator(config: TrainConfig, path: Path) -> keras.Model:
+    """`restore_generator` from a folder of find_checkpoint."""
     generator = build_generator(dataclasses.replace(config, precision="float32"))
     name = "ema_generator" if config.ema_decay else "generator"
     checkpoints.restore(path, tf.train.Checkpoint(**{name: generator}), partly=True)

@@ -19,8 +19,9 @@ import tensorflow as tf
 from PIL import Image
 
 from tf_pix2pix import images, model_card
-from tf_pix2pix.errors import InputError, RunError
+from tf_pix2pix.errors import InputError, RunError, reason
 
+_NAMES = ["image", "generated"]  # of the one input and the one output
 SERVER_TIMEOUT = 300  # seconds; a large picture on a busy CPU takes tens of them
 
 
@@ -29,14 +30,34 @@ class Runtime:
     """A loaded model.
 
     Attributes:
-      generate: float32 [1, h, w, c] in [-1, 1] -> float32 [1, h, w, c'], the same height and width.
+      source: the path or the address.
+      generate: float32 [1, h, w, c] in [-1, 1] -> float32 [1, h, w, c'], the same height and width. Raises RunError
+        where it fails.
       card: what the model says of itself (exporting.make_card). None: nothing.
       fixed_size: the only (height, width) that `generate` takes. None: any.
     """
 
+    source: str
     generate: Callable[[np.ndarray], np.ndarray]
     card: dict[str, Any] | None
     fixed_size: tuple[int, int] | None = None
+
+
+class Refused(RunError):
+    """A server does not take a picture: it is too large, or has channels that the model does not."""
+
+
+def _failing_in_one_line(source: Path, generate: Callable) -> Callable[[np.ndarray], np.ndarray]:
+    """`generate`, with whatever a library raises when it runs (memory, mostly) as RunError."""
+
+    def run(image):
+        try:
+            return generate(image)
+        except Exception as error:
+            height, width = image.shape[1:3]
+            raise RunError(f"{source} fails in a picture of {height}x{width} pixels: {reason(error)}") from error
+
+    return run
 
 
 @contextlib.contextmanager
@@ -59,7 +80,7 @@ def latest_version(path: Path) -> Path:
     Raises:
       InputError: it is neither.
     """
-    versions = [version for version in path.glob("*/saved_model.pb") if version.parent.name.isdigit()]
+    versions = [version for version in path.glob("*/saved_model.pb") if version.parent.name.isdecimal()]
     if (path / "saved_model.pb").is_file():
         return path
     if not versions:
@@ -72,16 +93,16 @@ def load_saved_model(path: Path) -> Runtime:
     path = latest_version(path)
     try:
         model = tf.saved_model.load(str(path))
-    except (OSError, ValueError, tf.errors.OpError) as error:
-        raise InputError(f"{path} cannot be loaded: {_first_line(error)}") from None
-    if "translate" not in model.signatures:
-        raise InputError(f"{path} has no signature translate; it has {', '.join(model.signatures) or 'none'}")
-    translate = model.signatures["translate"]
+    except Exception as error:  # on damaged files TensorFlow raises nearly anything
+        raise InputError(f"{path} cannot be loaded: {reason(error)}") from None
+    translate = model.signatures.get("translate")
+    if translate is None or [*translate.structured_input_signature[1], *translate.structured_outputs] != _NAMES:
+        raise InputError(f"{path} has no signature translate from image to generated: it is no export of tf_pix2pix")
 
     def generate(image, _keeps_the_variables_alive=model):
         return translate(image=tf.constant(image))["generated"].numpy()
 
-    return Runtime(generate, model_card.read_card(path))
+    return Runtime(str(path), _failing_in_one_line(path, generate), model_card.read_card(path))
 
 
 def load_tflite(path: Path) -> Runtime:
@@ -93,15 +114,19 @@ def load_tflite(path: Path) -> Runtime:
             interpreter = Interpreter(model_path=str(path), num_threads=os.cpu_count())
             interpreter.allocate_tensors()
             run = interpreter.get_signature_runner("translate")
+        taken, given = run.get_input_details()["image"], run.get_output_details()["generated"]
+    except KeyError as error:
+        raise InputError(f"{path} has no {error} in its signature translate: it is no export of tf_pix2pix") from None
     except (OSError, ValueError, RuntimeError) as error:
-        raise InputError(f"{path} cannot be loaded: {_first_line(error)}") from None
-    taken, given = run.get_input_details()["image"], run.get_output_details()["generated"]
+        raise InputError(f"{path} cannot be loaded: {reason(error)}") from None
     size = tuple(int(side) for side in taken["shape_signature"][1:3])
 
     def generate(image):
         return _dequantized(run(image=_quantized(image, taken))["generated"], given)
 
-    return Runtime(generate, model_card.read_card(path), None if -1 in size else size)
+    return Runtime(
+        str(path), _failing_in_one_line(path, generate), model_card.read_card(path), None if -1 in size else size
+    )
 
 
 def _quantized(values: np.ndarray, tensor: dict[str, Any]) -> np.ndarray:
@@ -131,30 +156,46 @@ def load_onnx(path: Path) -> Runtime:
         options.log_severity_level = 3  # errors; not what it does with the graph
         session = onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
     except Exception as error:  # its own kinds, by what is wrong with the file
-        raise InputError(f"{path} cannot be loaded: {_first_line(error)}") from None
-    return Runtime(lambda image: session.run(["generated"], {"image": image})[0], model_card.read_card(path))
+        raise InputError(f"{path} cannot be loaded: {reason(error)}") from None
+    if [value.name for value in (*session.get_inputs(), *session.get_outputs())] != _NAMES:
+        raise InputError(f"{path} is not from image to generated: it is no export of tf_pix2pix")
+
+    def generate(image):
+        return session.run(["generated"], {"image": image})[0]
+
+    return Runtime(str(path), _failing_in_one_line(path, generate), model_card.read_card(path))
 
 
 def connect(url: str) -> Runtime:
     """A model that TensorFlow Serving serves over REST at http://HOST:PORT/v1/models/NAME[/versions/N].
 
     Pictures travel as PNG in both directions, in 8 bits. Raises InputError where no such model is served there;
-    `generate` raises RunError where the server fails.
+    `generate` raises RunError where the server fails, and Refused where it does not take the picture.
     """
     try:
-        _ask(f"{url}/metadata")
+        signatures = _ask(f"{url}/metadata")["metadata"]["signature_def"]["signature_def"]
+        served = {*signatures["serving_default"]["outputs"]} == {"image_bytes", "ok"}
     except RunError as error:
         raise InputError(str(error)) from None
+    except (KeyError, TypeError):
+        served = False
+    if not served:
+        raise InputError(f"{url} serves no model that was exported by tf_pix2pix")
 
     def generate(image):
+        size = "x".join(map(str, image.shape[1:3]))
         request = {"instances": [{"image_bytes": {"b64": base64.b64encode(_png(image)).decode()}}]}
-        (row,) = _ask(f"{url}:predict", request)["predictions"]
-        if not row["ok"]:
-            height, width, channels = image.shape[1:]
-            raise RunError(f"{url} refuses a picture of {height}x{width} pixels and {channels} channels")
-        return images.to_float(images.decode(base64.b64decode(row["image_bytes"]["b64"]))[np.newaxis]).numpy()
+        answer = _ask(f"{url}:predict", request)
+        try:
+            (row,) = answer["predictions"]
+            picture = images.decode(base64.b64decode(row["image_bytes"]["b64"])) if row["ok"] else None
+        except (KeyError, TypeError, ValueError):
+            raise RunError(f"{url} answers, but not with one picture: it serves another model") from None
+        if picture is None:
+            raise Refused(f"{url} refuses a picture of {size} pixels and {image.shape[3]} channels")
+        return images.to_float(picture[np.newaxis]).numpy()
 
-    return Runtime(generate, card=None)
+    return Runtime(url, generate, card=None)
 
 
 def _png(image: np.ndarray) -> bytes:
@@ -181,7 +222,3 @@ def _ask(url: str, request: dict[str, Any] | None = None) -> dict[str, Any]:
         raise RunError(f"{url} cannot be reached: {error.reason}") from None
     except (OSError, http.client.HTTPException, ValueError) as error:
         raise RunError(f"{url} does not answer as a TensorFlow Serving model does: {error}") from None
-
-
-def _first_line(error: Exception) -> str:
-    return (str(error).strip() or type(error).__name__).splitlines()[0]

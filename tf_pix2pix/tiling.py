@@ -1,4 +1,4 @@
-"""Large pictures in overlapping tiles, blended smoothly, in memory that does not grow with the picture.
+"""Large pictures in overlapping tiles, blended smoothly. What the network takes in memory is that of one tile.
 
 A tile is normalised over its own pixels, not the picture's, and sees only them: with per-image norm a tiled picture is
 near the whole one's, not equal to it. Tiles are therefore as large as memory allows. They overlap by a quarter: the
@@ -12,6 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from tf_pix2pix import images
+from tf_pix2pix.errors import RunError
 
 OVERLAP = 1 / 4  # of a tile, shared with its neighbour, at least
 BLEND = 1 / 2  # of the overlap, over which neighbours are blended
@@ -80,6 +81,9 @@ def translate_tiled(
     Args:
       generate: float32 [1, h, w, c] in [-1, 1] -> [1, h, w, c'], for a tile.
       rows, columns: from `spans`.
+
+    Raises:
+      RunError: `generate` returns another size.
     """
     translated = carried = None
     for number, row in enumerate(rows):
@@ -87,6 +91,9 @@ def translate_tiled(
         for column in columns:
             tile = images.to_float(picture[row.start : row.stop, column.start : column.stop][np.newaxis])
             generated = generate(tile.numpy())[0]
+            if generated.shape[:2] != tile.shape[1:3]:
+                made, wanted = ("x".join(map(str, shape)) for shape in (generated.shape[:2], tile.shape[1:3]))
+                raise RunError(f"the model makes {made} of {wanted} pixels: it is none for pictures of this size")
             if band is None:
                 band = np.zeros((row.stop - row.start, picture.shape[1], generated.shape[2]), np.float32)
             weights = row.weights[:, np.newaxis, np.newaxis] * column.weights[:, np.newaxis]

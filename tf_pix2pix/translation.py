@@ -5,16 +5,15 @@ import json
 import os
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import tensorflow as tf
 
 from tf_pix2pix import images, inference, runs, runtimes, tiling
 from tf_pix2pix.config import TrainConfig
-from tf_pix2pix.errors import InputError, RunError
+from tf_pix2pix.errors import InputError, RunError, reason
 
-UNKNOWN_MAX_PIXELS = 2**20  # of a model that does not say what it takes: any generator stays within 2 GB
+UNKNOWN_MAX_PIXELS = 2**20  # of a tile for a server that refuses the whole: any generator stays within 2 GB
 UNKNOWN_MULTIPLE = 256  # the largest that a U-Net of the paper has
 
 RESIZE = ("native", "train")
@@ -29,7 +28,7 @@ class Translator:
 
     Attributes:
       config: the TrainConfig of the run that the model is from; None where a model does not say (a server).
-      max_pixels: of a picture that goes through as a whole.
+      max_pixels: of a picture that goes through as a whole; None: as many as a server takes.
     """
 
     def __init__(
@@ -37,11 +36,13 @@ class Translator:
         generate: Callable[[np.ndarray], np.ndarray],  # float32 [1, h, w, c] in [-1, 1] -> [1, h, w, c']
         *,
         config: TrainConfig | None = None,
-        max_pixels: int = UNKNOWN_MAX_PIXELS,
+        max_pixels: int | None = None,  # of a picture that goes through as a whole
         multiple: int = UNKNOWN_MULTIPLE,  # what sides are padded to multiples of
         fixed_size: tuple[int, int] | None = None,  # the only (height, width) that generate takes
         make_noisy: Callable[[], Callable] | None = None,  # -> (image, noise_seed, number of the variant) -> generated
     ):
+        if max_pixels is not None and max_pixels < 1:
+            raise InputError(f"max_pixels={max_pixels} is too small; the least is 1")
         self.config, self.max_pixels = config, max_pixels
         self._generate, self._multiple, self._fixed_size = generate, multiple, fixed_size
         self._make_noisy = make_noisy
@@ -65,7 +66,7 @@ class Translator:
         return cls(
             lambda image: translate(image).numpy(),
             config=runs.read_config(run_dir),
-            max_pixels=max_pixels or inference.max_pixels(generator),
+            max_pixels=inference.max_pixels(generator) if max_pixels is None else max_pixels,
             multiple=inference.size_multiple(generator),
             make_noisy=make_noisy,
         )
@@ -91,22 +92,25 @@ class Translator:
         return cls._from_artifact(runtimes.connect(url.rstrip("/")), max_pixels)
 
     @classmethod
-    def load(cls, model: str, checkpoint: str = "best", max_pixels: int | None = None) -> "Translator":
+    def load(cls, model: str | os.PathLike, checkpoint: str = "best", max_pixels: int | None = None) -> "Translator":
         """From whatever `model` is: an address, a .tflite or .onnx file, a run directory or a SavedModel's folder.
+
+        Args:
+          checkpoint: of a run.
 
         Raises:
           InputError: it is none of these, or cannot be loaded.
         """
-        path = Path(model)
+        model, path = os.fspath(model), Path(model)
         if model.startswith(("http://", "https://")):
             return cls.from_server(model, max_pixels)
         if not path.exists():
             raise InputError(
                 f"{model} does not exist; a model is a run, a SavedModel, a .tflite or .onnx file, or a URL"
             )
-        if path.suffix == ".tflite":
+        if path.suffix.lower() == ".tflite":
             return cls.from_tflite(path, max_pixels)
-        if path.suffix == ".onnx":
+        if path.suffix.lower() == ".onnx":
             return cls.from_onnx(path, max_pixels)
         if (path / "config.json").exists():
             return cls.from_run(path, checkpoint, max_pixels)
@@ -114,12 +118,24 @@ class Translator:
 
     @classmethod
     def _from_artifact(cls, runtime: runtimes.Runtime, max_pixels: int | None) -> "Translator":
-        card: dict[str, Any] = runtime.card or {}
+        if runtime.card is None:
+            return cls(runtime.generate, max_pixels=max_pixels, fixed_size=runtime.fixed_size)
+        if max_pixels is not None and runtime.fixed_size:
+            raise InputError(f"max_pixels={max_pixels}: {runtime.source} takes pictures of one size only")
+        try:
+            card_pixels, multiple = int(runtime.card["max_pixels"]), int(runtime.card["size_multiple"])
+            config = TrainConfig.from_json(json.dumps(runtime.card["config"]))
+            if card_pixels < 1 or multiple < 1 or None in (config.input_channels, config.output_channels):
+                raise ValueError("a number is missing")
+        except (KeyError, TypeError, ValueError) as error:  # InputError is a ValueError
+            raise InputError(
+                f"the model card in {runtime.source} is not one that this version writes: {error}"
+            ) from None
         return cls(
             runtime.generate,
-            config=TrainConfig.from_json(json.dumps(card["config"])) if card else None,
-            max_pixels=max_pixels or card.get("max_pixels", UNKNOWN_MAX_PIXELS),
-            multiple=card.get("size_multiple", UNKNOWN_MULTIPLE),
+            config=config,
+            max_pixels=card_pixels if max_pixels is None else max_pixels,
+            multiple=multiple,
             fixed_size=runtime.fixed_size,
         )
 
@@ -150,7 +166,7 @@ class Translator:
         """
         options = dict(resize=resize, samples=samples, noise_seed=noise_seed)
         self.check(**options)
-        if not isinstance(image, np.ndarray):
+        if isinstance(image, (list, tuple)):
             return [self.translate(one, **options) for one in image]
         picture = self._checked(image)
         if samples is None:
@@ -168,21 +184,23 @@ class Translator:
                 "resize=train needs the size trained on, which this model does not say; a server never does"
             )
         if samples is not None:
-            if samples < 1:
-                raise InputError(f"samples={samples} is too small; the least is 1")
-            if not -(2**31) <= noise_seed < 2**31:
-                raise InputError(f"noise_seed={noise_seed} is no 32-bit number")
+            if not isinstance(samples, int) or samples < 1:
+                raise InputError(f"samples={samples} is no whole number from 1 on")
+            if not isinstance(noise_seed, int) or not -(2**31) <= noise_seed < 2**31:
+                raise InputError(f"noise_seed={noise_seed} is no 32-bit whole number")
             if self._make_noisy is None:
                 raise InputError("samples are drawn with the generator's dropout, which only a run directory has")
             self._make_noisy()
 
     def _checked(self, picture: np.ndarray) -> np.ndarray:
         """The picture with the channels that the model takes."""
-        if picture.dtype != np.uint8 or picture.ndim != 3 or picture.shape[2] not in (1, 3, 4) or 0 in picture.shape:
-            shape = "x".join(map(str, picture.shape))
-            raise InputError(
-                f"a picture is uint8 [height, width, channels] with 1, 3 or 4 channels, not {picture.dtype} {shape}"
-            )
+        what = type(picture).__name__
+        if isinstance(picture, np.ndarray):
+            what = f"{picture.dtype} {'x'.join(map(str, picture.shape))}"
+            if picture.dtype == np.uint8 and picture.ndim == 3 and picture.shape[2] in (1, 3, 4) and picture.size:
+                what = None
+        if what:
+            raise InputError(f"a picture is uint8 [height, width, channels] with 1, 3 or 4 channels, not {what}")
         if self.config is None:  # a server looks for itself
             return picture
         try:
@@ -194,31 +212,42 @@ class Translator:
         """The picture through `generate`, resized before and back after if so wished."""
         if resize == "native":
             return self._translated_natively(picture, generate)
-        methods = (self.config.resize_a, self.config.resize_b)
-        if self.config.direction == "BtoA":
-            methods = methods[::-1]
-        resized = images.resize(picture, self.config.crop_size, methods[0])
-        return images.resize(self._translated_natively(resized, generate), picture.shape[:2], methods[1])
+        input_method, target_method = self.config.resize_methods
+        resized = images.resize(picture, self.config.crop_size, input_method)
+        return images.resize(self._translated_natively(resized, generate), picture.shape[:2], target_method)
 
     def _translated_natively(self, picture: np.ndarray, generate: Callable) -> np.ndarray:
         """The picture in its own size, as a whole or in tiles."""
         size = picture.shape[:2]
         if self._fixed_size:
-            tiles = self._fixed_size
-            steps = [tiling.alignment(tile, self._multiple) for tile in tiles]
-            over = [max(side - tile, 0) for side, tile in zip(size, tiles, strict=True)]
-            padded = [tile + -(-more // step) * step for tile, more, step in zip(tiles, over, steps, strict=True)]
-        elif size[0] * size[1] > self.max_pixels:
-            tiles = [tiling.tile_side(self.max_pixels, self._multiple)] * 2
-            padded = [inference.fitting_side(side, self._multiple) for side in size]  # as for a whole picture
-        else:
-            tiles = padded = size  # `generate` does what is to be done
-        top, left = ((whole - side) // 2 for whole, side in zip(padded, size, strict=True))
-        if tuple(padded) != size:
-            picture = inference.reflect_to(picture[np.newaxis], *padded)[0].numpy()
+            over = [max(side - tile, 0) for side, tile in zip(size, self._fixed_size, strict=True)]
+            steps = [tiling.alignment(tile, self._multiple) for tile in self._fixed_size]
+            padded = [
+                tile - -more // step * step for tile, more, step in zip(self._fixed_size, over, steps, strict=True)
+            ]
+            return self._tiled(picture, generate, padded, self._fixed_size)
+        if self.max_pixels is None or size[0] * size[1] <= self.max_pixels:
+            try:
+                return self._tiled(picture, generate, size, size)  # one; `generate` pads it
+            except runtimes.Refused:
+                if self.max_pixels is not None or size[0] * size[1] <= UNKNOWN_MAX_PIXELS:
+                    raise
+        side = tiling.tile_side(self.max_pixels or UNKNOWN_MAX_PIXELS, self._multiple)
+        padded = [inference.fitting_side(own, self._multiple) for own in size]  # as for a whole picture
+        return self._tiled(picture, generate, padded, (side, side))
+
+    def _tiled(
+        self, picture: np.ndarray, generate: Callable, padded: Sequence[int], tiles: Sequence[int]
+    ) -> np.ndarray:
+        """The picture mirrored to `padded` (height, width), through tiles of (height, width), and cropped again."""
+        size = picture.shape[:2]
+        before = [(whole - side) // 2 for whole, side in zip(padded, size, strict=True)]
+        borders = [(least, whole - side - least) for least, whole, side in zip(before, padded, size, strict=True)]
+        picture = np.pad(picture, [*borders, (0, 0)], mode="reflect")  # as inference.reflect_to
         fixed = self._fixed_size is not None
         rows, columns = (tiling.spans(*axis, self._multiple, fixed) for axis in zip(padded, tiles, strict=True))
-        return _run(generate, picture, rows, columns)[top : top + size[0], left : left + size[1]]
+        translated = _run(generate, picture, rows, columns)
+        return translated[before[0] : before[0] + size[0], before[1] : before[1] + size[1]]
 
 
 def _run(generate: Callable, picture: np.ndarray, rows: list[tiling.Span], columns: list[tiling.Span]) -> np.ndarray:
@@ -226,4 +255,4 @@ def _run(generate: Callable, picture: np.ndarray, rows: list[tiling.Span], colum
         return tiling.translate_tiled(generate, picture, rows, columns)
     except tf.errors.OpError as error:  # memory, mostly
         height, width = picture.shape[:2]
-        raise RunError(f"a picture of {height}x{width} pixels: {error.message}; lower max_pixels") from error
+        raise RunError(f"a picture of {height}x{width} pixels: {reason(error)}; lower max_pixels") from error

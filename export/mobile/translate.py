@@ -5,8 +5,9 @@ Needs ai-edge-litert, numpy and pillow, nothing else:
   python translate.py --model=model-float16.tflite INPUT... --output=DIR
 
 INPUT is a picture, or a folder of pictures. DIR/NAME.png is written for each, in the picture's own size: where the
-model has a fixed size, the picture is resized to it and the result back. Exit codes: 0 all pictures were translated, 1
-some were not, 2 wrong usage.
+model has a fixed size, the picture is resized to it and the result back. Pictures of more than 8 bits a channel are
+refused, and those with transparency or colours that the model's channels do not hold. Exit codes: 0 all pictures were
+translated, 1 some were not, 2 wrong usage.
 """
 
 import argparse
@@ -16,10 +17,11 @@ from pathlib import Path
 
 import numpy as np
 from ai_edge_litert.interpreter import Interpreter
-from PIL import Image, ImageOps
+from PIL import Image, ImageOps, UnidentifiedImageError
 
 EXTENSIONS = (".png", ".jpg", ".jpeg", ".bmp", ".gif", ".webp")
-MODES = {1: "L", 3: "RGB", 4: "RGBA"}  # Pillow's, by channels
+FORMATS = ("PNG", "JPEG", "BMP", "GIF", "WEBP")
+TOO_DEEP = "it has {}, not 8 bits a channel; save it as an 8-bit picture"
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -39,8 +41,7 @@ def main(arguments: list[str] | None = None) -> int:
     failed = 0
     for source, target in jobs.items():
         try:
-            with Image.open(source) as picture:
-                write(target, translate(ImageOps.exif_transpose(picture)))
+            write(target, translate(read(source)))
             print(target)
         except Exception as error:  # on damaged files Pillow raises nearly anything
             print(f"error: {source}: {error}", file=sys.stderr)
@@ -49,7 +50,7 @@ def main(arguments: list[str] | None = None) -> int:
 
 
 def load(model: Path, threads: int):
-    """The model as a function of a PIL picture to a PIL picture of the same size."""
+    """The model as a function of an RGB or RGBA picture of PIL to one of the same size."""
     if not model.is_file():
         raise ValueError(f"--model={model} is not there")
     try:
@@ -60,10 +61,8 @@ def load(model: Path, threads: int):
     _, height, width, channels = taken["shape_signature"].tolist()  # -1: any
 
     def translate(picture):
-        if picture.mode[0] in "IF":
-            raise ValueError("it has more than 8 bits a channel; save it as an 8-bit picture")
         own_size = picture.size
-        picture = picture.convert(MODES[channels])
+        picture = with_channels(picture, channels)
         if height > 0:
             picture = picture.resize((width, height), Image.Resampling.BICUBIC)
         values = np.asarray(picture, np.float32).reshape(1, picture.height, picture.width, channels) / 127.5 - 1
@@ -73,6 +72,38 @@ def load(model: Path, threads: int):
         return picture.resize(own_size, Image.Resampling.BICUBIC)
 
     return translate
+
+
+def read(path: Path) -> Image.Image:
+    """The picture in RGB or RGBA, upright; of an animation the first frame."""
+    with path.open("rb") as file:
+        head = file.read(25)
+        if head.startswith(b"\x89PNG") and head[24:] > b"\x08":  # Pillow would cut 16-bit colours to 8 bits
+            raise ValueError(TOO_DEEP.format(f"{head[24]} bits a channel"))
+        file.seek(0)
+        try:
+            picture = Image.open(file, formats=FORMATS)
+        except UnidentifiedImageError:
+            raise ValueError("it is not a PNG, JPEG, BMP, GIF or WebP picture") from None
+        if picture.mode[0] in "IF":
+            raise ValueError(TOO_DEEP.format(f"pixels of mode {picture.mode}"))
+        mode = "RGBA" if picture.has_transparency_data else "RGB"
+        return ImageOps.exif_transpose(picture).convert(mode)
+
+
+def with_channels(picture: Image.Image, channels: int) -> Image.Image:
+    """RGB or RGBA -> so many channels. Raises ValueError if they do not hold its colours or its transparency."""
+    if channels == 4:
+        return picture.convert("RGBA")
+    if picture.mode == "RGBA" and picture.getextrema()[3][0] < 255:
+        raise ValueError(f"it has transparency, which {channels} channels do not hold; save it without")
+    picture = picture.convert("RGB")
+    if channels == 3:
+        return picture
+    pixels = np.asarray(picture)
+    if (pixels != pixels[:, :, :1]).any():
+        raise ValueError("it has colours, which 1 channel does not hold; save it as a gray picture")
+    return picture.getchannel("R")
 
 
 def quantized(values: np.ndarray, tensor: dict) -> np.ndarray:

@@ -18,7 +18,12 @@ from tf_pix2pix.config import Size, format_value
 from tf_pix2pix.errors import InputError, RunError
 
 
-def run_command(body: Callable[[list[str]], None], help_text: Callable[[], str], argv: list[str] | None) -> int:
+def run_command(
+    body: Callable[[list[str]], None],
+    help_text: Callable[[], str],
+    argv: list[str] | None,
+    interrupted: str = "what was saved before is kept, and the same command goes on from there",
+) -> int:
     """Runs a command and returns its exit code: 0 done or stopped on request, 1 it failed, 2 wrong usage or input."""
     argv = sys.argv if argv is None else argv
     sys.stdout.reconfigure(line_buffering=True)  # a log file shows each line when it is written
@@ -34,10 +39,12 @@ def run_command(body: Callable[[list[str]], None], help_text: Callable[[], str],
     except RunError as error:
         return _fail(error, 1)
     except KeyboardInterrupt:
-        return _fail("interrupted; what was saved before is kept, and the same command starts again from there", 130)
+        return _fail(f"interrupted; {interrupted}", 130)
     except BrokenPipeError:  # whoever read our output has gone
         os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
         return 1
+    except OSError as error:  # no right to read, a name too long, no space left
+        return _fail(f"{error.filename}: {error.strerror}" if error.filename else f"{error}", 1)
     except Exception as error:
         with tempfile.NamedTemporaryFile("w", prefix="pix2pix-error-", suffix=".txt", delete=False) as trace:
             trace.write(traceback.format_exc())
@@ -140,6 +147,6 @@ class _SizeParser(flags.ArgumentParser):
         if isinstance(argument, tuple):
             return argument
         sides = argument.lower().split("x")
-        if len(sides) not in (1, 2) or not all(side.isdigit() for side in sides):
+        if len(sides) not in (1, 2) or not all(side.isdecimal() for side in sides):
             raise ValueError("a size is N or HEIGHTxWIDTH, in pixels")
         return int(sides[0]), int(sides[-1])

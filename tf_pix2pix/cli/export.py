@@ -46,7 +46,7 @@ def _flags() -> list[Flag]:
 
 def main(argv: list[str] | None = None) -> int:
     """Returns the exit code: 0 done, 1 an export is not what it must be, 2 wrong usage or input."""
-    return run_command(_run, lambda: help_of(__doc__, _flags()), argv)
+    return run_command(_run, lambda: help_of(__doc__, _flags()), argv, "nothing was exported")
 
 
 def _run(argv: list[str]) -> None:
@@ -60,7 +60,10 @@ def _run(argv: list[str]) -> None:
     for name in ("format", "tflite_precision", "batch_sizes"):
         if settings[name] == []:
             raise InputError(f"--{name} is empty; leave it out for the default")
-    if not all(size.isdigit() and int(size) for size in settings["batch_sizes"]):
+    for name, formats in (("tflite_precision", "tflite"), ("tflite_size", "tflite"), ("batch_sizes", "saved_model")):
+        if name in given and formats not in settings["format"]:
+            raise InputError(f"--{name} is of no use without --format={formats}")
+    if not all(size.isdecimal() and int(size) for size in settings["batch_sizes"]):
         raise InputError(f"--batch_sizes={','.join(settings['batch_sizes'])}: whole numbers from 1, between commas")
     if settings["max_pixels"] is not None and settings["max_pixels"] < 1:
         raise InputError(f"--max_pixels={settings['max_pixels']} is too small; the least is 1")

@@ -54,11 +54,21 @@ def _run(argv: list[str]) -> None:
     for name in ("samples", "max_pixels"):
         if settings[name] is not None and settings[name] < 1:
             raise InputError(f"--{name}={settings[name]} is too small; the least is 1")
+    for name, other in (("direction", "side_by_side"), ("noise_seed", "samples")):
+        if name in given and not settings[other]:
+            raise InputError(f"--{name} is of no use without --{other}")
+    if (
+        "checkpoint" in given
+        and Path(settings["model"]).exists()
+        and not Path(settings["model"], "config.json").exists()
+    ):
+        raise InputError("--checkpoint is of no use without a run directory as --model")
     with start_up_notes_hidden():
-        from tf_pix2pix import images
+        from tf_pix2pix import files, images
         from tf_pix2pix.translation import Translator
     paths = list(_pictures(words, images.EXTENSIONS))
-    outputs = _outputs(paths, words, Path(settings["output"]), settings["samples"])
+    outputs = _outputs(paths, words, Path(settings["output"]), settings["samples"], images.EXTENSIONS)
+    files.check_writable(next(iter(outputs.values()))[0].parent, "--output")
     jobs = {path: out for path, out in outputs.items() if settings["overwrite"] or not all(o.exists() for o in out)}
     if len(jobs) < len(outputs):
         print(f"{len(outputs) - len(jobs)} of {len(outputs)} were translated before; --overwrite does them again")
@@ -75,7 +85,8 @@ def _pictures(words: Sequence[str], extensions: Sequence[str]) -> Iterator[Path]
     for word in words:
         path = Path(word)
         if path.is_dir():
-            found = sorted(p for p in path.iterdir() if p.suffix.lower() in extensions and p.name[0] != ".")
+            inside = (file for file in path.iterdir() if file.suffix.lower() in extensions and file.name[0] != ".")
+            found = sorted(file for file in inside if file.is_file())
             if not found:
                 raise InputError(f"{word} holds no pictures ({', '.join(extensions)})")
         elif path.exists():
@@ -84,23 +95,30 @@ def _pictures(words: Sequence[str], extensions: Sequence[str]) -> Iterator[Path]
             found = sorted(Path(match) for match in glob.glob(word, recursive=True) if os.path.isfile(match))
             if not found:
                 raise InputError(f"{word} does not exist, and matches nothing as a pattern")
-        yield from (one for one in found if not (one in seen or seen.add(one)))
+        yield from (one for one in found if not (one.resolve() in seen or seen.add(one.resolve())))
 
 
-def _outputs(paths: list[Path], words: list[str], output: Path, samples: int | None) -> dict[Path, list[Path]]:
-    """The files that each picture's results go to, checked: none twice, none where an input is."""
-    if output.suffix and not output.is_dir():
+def _outputs(
+    paths: list[Path], words: list[str], output: Path, samples: int | None, extensions: Sequence[str]
+) -> dict[Path, list[Path]]:
+    """The files that each picture's results go to, checked: none twice, none among the inputs."""
+    if output.suffix.lower() in extensions and not output.is_dir():
         if output.suffix.lower() != ".png":
             raise InputError(f"--output={output}: results are PNG files; call it {output.with_suffix('.png')}")
         if len(words) > 1 or len(paths) > 1 or Path(words[0]).is_dir():
             raise InputError(f"--output={output} is one file, but there are several pictures; give a folder")
-        bases = {paths[0]: output.with_suffix("")}
-    elif output.is_file():
-        raise InputError(f"--output={output} is a file without .png; give a folder, or a .png file")
+        targets = {paths[0]: output}
+    elif inside := [path for path in paths if path.resolve().parent == output.resolve()]:
+        raise InputError(
+            f"--output={output} is where {inside[0].name} is that is to be translated; choose another folder"
+        )
     else:
-        bases = {path: output / path.stem for path in paths}
+        targets = {path: output / f"{path.stem}.png" for path in paths}
     numbers = [""] if samples is None else [f"_{number}" for number in range(1, samples + 1)]
-    outputs = {path: [base.with_name(f"{base.name}{number}.png") for number in numbers] for path, base in bases.items()}
+    outputs = {
+        path: [target.with_name(f"{target.stem}{number}{target.suffix}") for number in numbers]
+        for path, target in targets.items()
+    }
     inputs = {path.resolve() for path in paths}
     sources: dict[Path, Path] = {}
     for path, results in outputs.items():
@@ -136,7 +154,8 @@ def _translate_all(translator, jobs: dict[Path, list[Path]], settings: dict[str,
                 images.write_png(result, variant)
         except (ValueError, OSError, RunError) as error:  # InputError is a ValueError
             failed.append(str(path))
-            tqdm.write(f"error: {path}: {getattr(error, 'strerror', None) or error}", file=sys.stderr)
+            said = f"{error.filename}: {error.strerror}" if getattr(error, "filename", None) else f"{path}: {error}"
+            tqdm.write(f"error: {said}", file=sys.stderr)
     print(f"{len(jobs) - len(failed)} of {len(jobs)} pictures translated into {settings['output']}")
     if failed:
         raise RunError(f"{len(failed)} of {len(jobs)} pictures could not be translated: {listed(failed)}")

@@ -2,13 +2,14 @@
 
 import contextlib
 import dataclasses
+import functools
 import math
 import os
 import shutil
 import statistics
 import tempfile
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -18,9 +19,9 @@ import numpy as np
 import tensorflow as tf
 
 import tf_pix2pix
-from tf_pix2pix import images, inference, model_card, runs
+from tf_pix2pix import files, images, inference, model_card, runs
 from tf_pix2pix.config import TrainConfig
-from tf_pix2pix.errors import InputError, RunError, listed
+from tf_pix2pix.errors import InputError, RunError, listed, reason
 from tf_pix2pix.exporting.artifact import Artifact, Options, Source
 from tf_pix2pix.exporting.onnx import export_onnx
 from tf_pix2pix.exporting.saved_model import export_saved_model
@@ -29,6 +30,7 @@ from tf_pix2pix.exporting.tflite import export_tflite
 # Formats by name: (source, staging directory, options) -> artifacts, each loaded again from what was written.
 EXPORTERS = {"saved_model": export_saved_model, "tflite": export_tflite, "onnx": export_onnx}
 
+_PARTIAL = ".partial-"  # what a server that watches the folder does not take for a version
 LATENCY_RUNS = 5  # of which the median is told
 
 
@@ -70,12 +72,13 @@ def export(
       RunError: an artifact does not give the run's pictures, by how much is said; nothing is left of it.
     """
     run_dir, output = Path(run_dir), Path(output_dir)
+    formats = list(dict.fromkeys(formats))
     config = runs.read_config(run_dir)
-    _, step = runs.find_checkpoint(run_dir, checkpoint)
+    path, step = runs.find_checkpoint(run_dir, checkpoint)
     _check_target(output, formats, overwrite)
     examples = runs.read_examples(run_dir, "held_out")
     train_inputs = [pair[0] for pair in runs.read_examples(run_dir, "train")]
-    generator = runs.restore_generator(run_dir, checkpoint)
+    generator = runs.load_generator(config, path)
     options = options or Options()
     options = dataclasses.replace(options, max_pixels=options.max_pixels or inference.max_pixels(generator))
     source = Source(
@@ -86,34 +89,56 @@ def export(
         train_inputs=train_inputs,
         card=make_card(run_dir, config, generator, step, options.max_pixels),
     )
-    made = not output.exists()
+    missing = [folder for folder in (output, *output.parents) if not folder.exists()]
     try:
-        output.mkdir(parents=True, exist_ok=True)
-        staging = Path(tempfile.mkdtemp(prefix=".partial-", dir=output))
-    except OSError as error:
-        raise InputError(f"{error.filename}: {error.strerror}; choose another --output_dir") from None
-    try:
-        rows: list[Row] = []
-        exporters = [EXPORTERS[name](source, staging, options) for name in formats]  # what they refuse, they refuse now
-        for name, artifacts in zip(formats, exporters, strict=True):
-            print(f"exporting {name} ...")
-            for artifact in artifacts:
-                checked = [_check(artifact, reader, source, config, examples) for reader in artifact.readers]
-                if artifact.path.is_dir():  # the card of a file is inside of it: what was checked stays as it is
-                    parity = {row.reader: {"max_difference": row.max_difference, "l1": row.l1} for row in checked}
-                    model_card.write_card(artifact.path, {**source.card, "parity": parity})
-                print(f"  {artifact.path.name} gives the run's pictures")
-                rows += checked
-        return _move(staging, output, rows)
+        with files.locked(output, "exports into"), _staging(output) as staging:
+            _check_target(output, formats, overwrite)  # again: now it is ours
+            return _move(staging, output, _export(source, formats, staging, options, config, examples))
     except OSError as error:
         raise RunError(f"{error.filename or output}: {error.strerror or error}; nothing was exported") from error
     except tf.errors.OpError as error:
-        raise RunError(f"{error.message}; nothing was exported") from error
+        raise RunError(f"{reason(error)}; nothing was exported") from error
+    finally:
+        with contextlib.suppress(OSError):  # they are kept where something has been moved to them
+            for folder in missing:
+                folder.rmdir()
+
+
+@contextlib.contextmanager
+def _staging(output: Path) -> Iterator[Path]:
+    """A folder to write to, in output_dir, which is ours; what a killed export left there is removed."""
+    for left in output.glob(f"{_PARTIAL}*"):
+        shutil.rmtree(left, ignore_errors=True)
+    staging = Path(tempfile.mkdtemp(prefix=_PARTIAL, dir=output))
+    try:
+        yield staging
     finally:
         shutil.rmtree(staging, ignore_errors=True)
-        if made:
-            with contextlib.suppress(OSError):  # it is kept where something has been moved to it
-                output.rmdir()
+
+
+def _export(
+    source: Source,
+    formats: Sequence[str],
+    staging: Path,
+    options: Options,
+    config: TrainConfig,
+    examples: list[tuple[np.ndarray, np.ndarray]],
+) -> list[Row]:
+    """Writes and checks every artifact in `staging`."""
+    own_pictures = functools.cache(lambda size: _own_pictures(source.generator, config, examples, size))
+    rows: list[Row] = []
+    exporters = [EXPORTERS[name](source, staging, options) for name in formats]  # what they refuse, they refuse now
+    for name, artifacts in zip(formats, exporters, strict=True):
+        print(f"exporting {name} ...")
+        for artifact in artifacts:
+            own = own_pictures(artifact.fixed_size or source.size)
+            checked = [_check(artifact, reader, own) for reader in artifact.readers]
+            if artifact.path.is_dir():  # the card of a file is inside of it: what was checked stays as it is
+                parity = {row.reader: {"max_difference": row.max_difference, "l1": row.l1} for row in checked}
+                model_card.write_card(artifact.path, {**source.card, "parity": parity})
+            print(f"  {artifact.path.name} gives the run's pictures")
+            rows += checked
+    return rows
 
 
 def make_card(run_dir: Path, config: TrainConfig, generator: keras.Model, step: int, max_pixels: int) -> dict[str, Any]:
@@ -141,10 +166,9 @@ def _check_target(output: Path, formats: Sequence[str], overwrite: bool) -> None
     """Raises InputError where output holds what no export has put there, or what this one would replace."""
     if unknown := [name for name in formats if name not in EXPORTERS]:
         raise InputError(f"format={unknown[0]} is unknown; choose one of {', '.join(EXPORTERS)}")
-    if output.exists() and not output.is_dir():
-        raise InputError(f"{output} is a file; choose another --output_dir")
+    files.check_writable(output)
     there = [path for path in output.glob("*") if not path.name.startswith(".")]
-    strange = [path for path in there if not (path.name.isdigit() or path.suffix[1:] in EXPORTERS)]
+    strange = [path for path in there if not (path.name.isdecimal() or path.suffix[1:] in EXPORTERS)]
     if strange:
         names = listed([path.name for path in strange], most=5)
         raise InputError(f"{output} holds {names}, which are no exports; choose another --output_dir")
@@ -156,21 +180,27 @@ def _check_target(output: Path, formats: Sequence[str], overwrite: bool) -> None
         )
 
 
-def _check(
-    artifact: Artifact, reader: str, source: Source, config: TrainConfig, examples: list[tuple[np.ndarray, np.ndarray]]
-) -> Row:
-    """Runs an artifact on the held-out examples. Raises RunError where it does not give the run's own pictures."""
-    translate, read = inference.make_translate(source.generator), artifact.readers[reader]
-    methods = (config.resize_a, config.resize_b) if config.direction == "AtoB" else (config.resize_b, config.resize_a)
-    size = artifact.fixed_size or source.size
-    differences, errors, l1s = [], [], []
+def _own_pictures(
+    generator: keras.Model, config: TrainConfig, examples: list[tuple[np.ndarray, np.ndarray]], size: tuple[int, int]
+) -> list[tuple[np.ndarray, np.ndarray, np.ndarray]]:
+    """The (input, target, generated) pictures of the run itself, uint8 [*size, c]."""
+    translate = inference.make_translate(generator)
+    pictures = []
     for number, example in enumerate(examples):
-        picture, target = (images.resize(side, size, method) for side, method in zip(example, methods, strict=True))
-        generated = translate(images.to_float(picture[np.newaxis])).numpy()
+        pair = [images.resize(side, size, way) for side, way in zip(example, config.resize_methods, strict=True)]
+        generated = translate(images.to_float(pair[0][np.newaxis])).numpy()
         if not np.isfinite(generated).all():
             raise RunError(f"the run's picture of held-out example {number} is not finite; take another --checkpoint")
-        own = images.to_uint8(generated)[0].numpy().astype(int)
-        given = read(picture).astype(int)
+        pictures.append((*pair, images.to_uint8(generated)[0].numpy()))
+    return pictures
+
+
+def _check(artifact: Artifact, reader: str, own_pictures: list[tuple[np.ndarray, np.ndarray, np.ndarray]]) -> Row:
+    """Runs an artifact on the held-out examples. Raises RunError where it does not give the run's own pictures."""
+    read = artifact.readers[reader]
+    differences, errors, l1s = [], [], []
+    for number, (picture, target, own) in enumerate(own_pictures):
+        given, own = read(picture).astype(int), own.astype(int)
         differences.append(int(np.abs(given - own).max()))
         errors.append(np.mean((given - own) ** 2))
         l1s.append(np.abs(given - target).mean() / 127.5)
@@ -210,10 +240,25 @@ def _bytes(path: Path) -> int:
 
 
 def _move(staging: Path, output: Path, rows: list[Row]) -> list[Row]:
-    """Moves what was checked to output, a folder to the next version number; the rows with their new paths."""
-    versions = [int(path.name) for path in output.iterdir() if path.name.isdigit()]
-    moved = {}
-    for path in dict.fromkeys(row.path for row in rows):
-        moved[path] = output / (str(max(versions, default=0) + 1) if path.is_dir() else path.name)
-        os.replace(path, moved[path])
+    """Moves what was checked to output, a folder to the next version number, the rows with their new paths.
+
+    Files first, then what a server would see; where one cannot be moved, all are moved back.
+    """
+    version = max((int(path.name) for path in output.iterdir() if path.name.isdecimal()), default=0) + 1
+    moved: dict[Path, Path] = {}
+    replaced: dict[Path, Path] = {}
+    try:
+        for path in sorted({row.path for row in rows}, key=Path.is_dir):
+            target = output / (str(version) if path.is_dir() else path.name)
+            if target.exists():
+                replaced[target] = staging / f"replaced-{path.name}"
+                os.replace(target, replaced[target])
+            os.replace(path, target)
+            moved[path] = target
+    except OSError:
+        for path, target in moved.items():
+            os.replace(target, path)
+        for target, before in replaced.items():
+            os.replace(before, target)
+        raise
     return [dataclasses.replace(row, path=moved[row.path]) for row in rows]

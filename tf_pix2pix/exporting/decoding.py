@@ -10,6 +10,7 @@ import tensorflow as tf
 from tf_pix2pix.exporting.parsing import EXIF_PREFIX, checked, find_blocks, length, number, read_orientation, walk
 
 _RAMP = np.arange(256, dtype=np.uint8)[:, np.newaxis].repeat(3, axis=1)  # the palette of gray levels
+_ADOBE = b"\xff\xee\0\x0eAdobe\0\x64\0\0\0\0\0"  # a JPEG's segment: the inks are stored inverted, and are CMYK
 
 
 def decode_or_refuse(encoded: tf.Tensor, channels: int, max_pixels: int) -> tuple[tf.Tensor, tf.Tensor]:
@@ -19,6 +20,10 @@ def decode_or_refuse(encoded: tf.Tensor, channels: int, max_pixels: int) -> tupl
     where it has more than max_pixels pixels; and for what they take and this does not: BMP of 16 bits, with RLE, odd
     masks or an OS/2 header, arithmetic JPEG, damaged EXIF, and PNG whose metadata is EXIF as text or compressed XMP.
     It never raises: the other rows of a served request go on.
+
+    Of damaged files, a few are taken here though images.decode raises, where TensorFlow's decoders find pixels all the
+    same: GIF with wrong LZW codes, PNG with a wrong checksum of a chunk that is not for the pixels (a tRNS is left out
+    then), WebP with an odd header. A few others are refused here though Pillow reads past the damage.
     """
     formats = {b"\x89PNG\r\n\x1a\n": _png, b"\xff\xd8\xff": _jpeg, b"GIF": _gif, b"BM": _bmp, b"RIFF": _webp}
     starts = [tf.strings.substr(encoded, 0, len(magic)) == magic for magic in formats]
@@ -88,7 +93,11 @@ def _jpeg(encoded, max_pixels):
     frame = tf.reduce_max(tf.stack(frames)[:, 0])
     encoded = checked(encoded, frame >= 0, "no frame")
     encoded = _fitting(encoded, number(encoded, frame + 1, 2), number(encoded, frame + 3, 2), max_pixels)
-    rgb = tf.io.decode_jpeg(encoded, channels=3, dct_method="INTEGER_ACCURATE", fancy_upscaling=True)
+    # Four inks are inverted: to Pillow always, to TensorFlow after Adobe's segment. One of the file's own prevails.
+    has_inks = number(encoded, frame + 5, 1) == 4
+    rest = tf.strings.substr(encoded, 2, tf.strings.length(encoded))
+    told = tf.cond(has_inks, lambda: tf.strings.join([b"\xff\xd8", _ADOBE, rest]), lambda: encoded)
+    rgb = tf.io.decode_jpeg(told, channels=3, dct_method="INTEGER_ACCURATE", fancy_upscaling=True)
     return _upright(_opaque(rgb), encoded, exif, xmp)
 
 
@@ -150,9 +159,9 @@ def _bmp(encoded, max_pixels):
 
     def indexed():
         colours = field(46, 4)
-        colours = tf.where(colours == 0, 2**bits, tf.minimum(colours, 256))
+        colours = checked(tf.where(colours == 0, 2**bits, colours), colours <= 256, "too many colours")
         bgr = tf.reshape(tf.io.decode_raw(tf.strings.substr(encoded, 14 + header, 4 * colours), tf.uint8), [-1, 4])
-        palette = tf.concat([bgr[:, 2::-1], tf.constant(_RAMP)[tf.shape(bgr)[0] :]], axis=0)
+        palette = _filled(bgr[:, 2::-1])
         shifts = tf.cast(tf.range(8 - bits, -1, -bits), tf.uint8)
         indices = tf.bitwise.right_shift(rows[:, :, tf.newaxis], shifts) & tf.cast(2**bits - 1, tf.uint8)
         return _opaque(tf.gather(palette, tf.cast(tf.reshape(indices, tf.stack([height, -1]))[:, :width], tf.int32)))
@@ -213,8 +222,7 @@ def _gif(encoded, max_pixels):
     borders = [[top, canvas_height - top - height], [left, canvas_width - left - width]]
     indices = tf.pad(indices, borders, constant_values=tf.cast(tf.maximum(transparent, 0), tf.uint8))
     palette = tf.io.decode_raw(tf.strings.substr(encoded, colours_begin, colours_end - colours_begin), tf.uint8)
-    palette = tf.reshape(palette, [-1, 3])
-    palette = tf.concat([palette, tf.constant(_RAMP)[tf.shape(palette)[0] :]], axis=0)
+    palette = _filled(tf.reshape(palette, [-1, 3]))
     alpha = tf.where(tf.range(256, dtype=tf.int64) == transparent, np.uint8(0), np.uint8(255))
     return tf.gather(tf.concat([palette, alpha[:, tf.newaxis]], axis=1), tf.cast(indices, tf.int32))
 
@@ -222,6 +230,13 @@ def _gif(encoded, max_pixels):
 def _gif_table(flags):
     """The bytes of the colour table that a descriptor's flags announce."""
     return tf.where(flags >= 128, 3 * 2 ** (flags % 8 + 1), 0)
+
+
+def _filled(palette):
+    """[n, 3] -> [256, 3]: black behind, or gray where the colours are the first grays, or none, as in Pillow."""
+    size = tf.shape(palette)[0]
+    behind = _RAMP * tf.cast(tf.reduce_all(palette == tf.constant(_RAMP)[:size]), tf.uint8)
+    return tf.concat([palette, behind[size:]], axis=0)
 
 
 def _upright(rgba, encoded, exif, xmp):

@@ -7,11 +7,11 @@ from pathlib import Path
 
 import tensorflow as tf
 
-from tf_pix2pix import checkpoints, images, runs
+from tf_pix2pix import checkpoints, files, images, runs
 from tf_pix2pix.config import TrainConfig, format_value
 from tf_pix2pix.datasets import load_pairs
 from tf_pix2pix.datasets.pairs import Pairs
-from tf_pix2pix.errors import RunError
+from tf_pix2pix.errors import RunError, reason
 from tf_pix2pix.input_pipeline import PreparedPairs, held_out_batches, prepare, with_channels
 from tf_pix2pix.training.loop import run_loop
 from tf_pix2pix.training.step import build_state
@@ -47,7 +47,7 @@ def train(config: TrainConfig, output_dir: str | Path) -> Path:
     with tf.distribute.get_strategy().scope():
         state = build_state(config, total_steps)
     try:
-        with runs.locked(run_dir):
+        with files.locked(run_dir, "trains in"):
             print(
                 f"{len(train_pairs)} pairs to train on, {len(held_out)} held out; {config.direction}, "
                 f"{format_value(config.crop_size)} pixels; generator {state.generator.count_params():,}, "
@@ -70,10 +70,8 @@ def train(config: TrainConfig, output_dir: str | Path) -> Path:
     except BrokenPipeError:  # whoever read our output has gone
         raise
     except tf.errors.OpError as error:
-        reason = (error.message.strip() or type(error).__name__).splitlines()[0]
-        if unreadable := re.search(r"InputError: (.*)", error.message):  # a picture that could be read before
-            reason = unreadable[1]
-        raise RunError(f"{reason}; {_kept(run_dir)}") from error
+        unreadable = re.search(r"InputError: (.*)", error.message)  # a picture that could be read before
+        raise RunError(f"{unreadable[1] if unreadable else reason(error)}; {_kept(run_dir)}") from error
     except OSError as error:
         raise RunError(f"{error.filename or run_dir}: {error.strerror or error}; {_kept(run_dir)}") from error
 
