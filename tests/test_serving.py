@@ -466,12 +466,13 @@ def own_base(stand_in_base, tmp_path):
 def test_the_highest_version_is_served_as_it_comes_and_goes(own_base):
     shutil.copytree(own_base / "1", own_base / "tmp-9")
     request = {"instances": [b64(GOOD[0])]}
-    with ServingDouble(own_base) as double:
+    with ServingDouble(own_base, labels={"stable": 1}) as double:
         assert ask(double.url + "/metadata")[1]["model_spec"]["version"] == "1"
         shutil.copytree(own_base / "1", own_base / "10")
         assert ask(double.url + "/metadata")[1]["model_spec"]["version"] == "10"
         assert (state(double.url, 10), state(double.url, 1)) == ("AVAILABLE", "END")
         assert ask(double.url + "/versions/1:predict", request)[0] == 404
+        assert ask(double.url + "/labels/stable:predict", request)[0] == 404  # a label keeps no version loaded
         assert ask(double.url + "/versions/9/metadata")[0] == 404
         shutil.rmtree(own_base / "10")
         assert predict(double.url + "/versions/1", request)["predictions"][0]["ok"] is True

@@ -223,8 +223,9 @@ def restore_generator(run_dir: str | os.PathLike, checkpoint: str = "best") -> k
     Raises:
       InputError: run_dir is no run, or there is no such checkpoint.
     """
+    config = read_config(run_dir)
     path, _ = find_checkpoint(run_dir, checkpoint)
-    return load_generator(read_config(run_dir), path)
+    return load_generator(config, path)
 
 
 def load_generator(config: TrainConfig, path: Path) -> keras.Model:
