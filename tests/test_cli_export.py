@@ -1,15 +1,18 @@
 import configparser
 import importlib
+import math
 import re
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 from conftest import REPOSITORY
 
-from tf_pix2pix import model_card, runtimes
+from tf_pix2pix import exporting, model_card, runtimes
 from tf_pix2pix.cli.export import main
-from tf_pix2pix.exporting import EXPORTERS
+from tf_pix2pix.exporting import EXPORTERS, Row
+from tf_pix2pix.exporting.artifact import Options
 from tf_pix2pix.exporting.tflite import PRECISIONS
 
 
@@ -27,6 +30,31 @@ def test_as_a_user_calls_it(tiny_run, tmp_path):
     assert done.returncode == 2
     assert "already holds model-float16.tflite" in done.stderr
     assert len(done.stderr.splitlines()) == 1
+
+
+def test_flags_become_the_options_and_rows_the_table(monkeypatch, capsys):
+    calls = []
+    rows = [Row(Path("out/1"), "a reader", 12.34, 56.7, 0, math.inf, 0.25), Row(Path("b"), "c", 1, 2, 3, 45.67, 0.125)]
+    monkeypatch.setattr(exporting, "export", lambda *given, **named: calls.append((given, named)) or rows)
+    assert main(["x", "--run_dir=run", "--output_dir=out"]) == 0
+    flags = [
+        "--format=onnx,tflite,saved_model",
+        "--checkpoint=3",
+        "--tflite_precision=int8,float16",
+        "--tflite_size=64",
+        "--overwrite",
+    ]
+    assert main(["x", "--run_dir=run", "--output_dir=out", *flags, "--batch_sizes=3,5", "--max_pixels=77"]) == 0
+    defaults = dict(checkpoint="best", options=Options(), overwrite=False)
+    assert calls[0] == (("run", "out", ["saved_model", "tflite"]), defaults)
+    options = Options(("int8", "float16"), (64, 64), (3, 5), 77)
+    assert calls[1] == (
+        ("run", "out", ["onnx", "tflite", "saved_model"]),
+        dict(checkpoint="3", options=options, overwrite=True),
+    )
+    first, second = (re.split("  +", line.strip()) for line in capsys.readouterr().out.splitlines()[-2:])
+    assert first == ["out/1", "a reader", "12.3", "57", "0", "equal", "0.250"]
+    assert second == ["b", "c", "1.0", "2", "3", "45.7", "0.125"]
 
 
 def test_options_get_to_the_files(tiny_run, tmp_path, capsys):

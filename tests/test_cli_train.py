@@ -1,14 +1,17 @@
+import os
 import resource
 import signal
 import subprocess
 import sys
 import tempfile
 import time
+import warnings
 from pathlib import Path
 
 import pytest
 from conftest import REPOSITORY, random_picture, write_picture
 
+from tf_pix2pix.cli.command import run_command, start_up_notes_hidden
 from tf_pix2pix.cli.train import main, parse
 from tf_pix2pix.config import PRESETS, TrainConfig
 from tf_pix2pix.datasets import DATASETS
@@ -32,7 +35,14 @@ def test_help_names_every_flag_default_and_choice(capsys):
     assert max(map(len, out.splitlines())) <= 120
 
 
+@pytest.mark.parametrize("flag", ["-h", "-help", "--helpfull"])
+def test_help_has_its_usual_names(flag, capsys):
+    assert main(["run_train.py", "--dataset=x", flag]) == 0
+    assert "Flags (default in brackets):" in capsys.readouterr().out
+
+
 def test_flags_become_the_config():
+    assert config_of("--dataset=x", "--crop_size=128X256")[0].crop_size == (128, 256)
     config, output_dir = config_of("--dataset=maps", "--nojitter", "--crop_size=128x256", "--seed=7", "--l1_weight=10")
     expected = dict(dataset="maps", jitter=False, crop_size=(128, 256), seed=7, l1_weight=10.0)
     assert config == TrainConfig(**PRESETS["maps"] | expected)
@@ -171,6 +181,33 @@ def test_a_full_disk_ends_the_run_with_what_was_there(tmp_path):
     assert [path.name for path in (run_dir / "checkpoints").glob("*step*")] == ["step-00000001"]
     assert not list(run_dir.rglob("*partial*"))
     assert subprocess.run(command, cwd=REPOSITORY, capture_output=True).returncode == 0  # goes on when there is room
+
+
+def test_an_error_is_one_line_and_damaged_metadata_is_none(capsys):
+    def body(argv):
+        warnings.warn_explicit("damaged", UserWarning, "TiffImagePlugin.py", 1, module="PIL.TiffImagePlugin")
+        raise InputError("of two\n  lines")
+
+    with warnings.catch_warnings(record=True) as seen:
+        warnings.simplefilter("always")
+        assert run_command(body, str, ["x"]) == 2
+    assert seen == []
+    assert capsys.readouterr().err == "error: of two lines\n"
+
+
+def test_start_up_notes_are_hidden_unless_loading_fails(capfd, monkeypatch):
+    monkeypatch.delenv("TF_CPP_MIN_LOG_LEVEL")
+    opened = len(os.listdir("/dev/fd"))
+    with start_up_notes_hidden():
+        os.write(2, b"note")
+    os.write(2, b"said")
+    assert capfd.readouterr().err == "said"
+    with pytest.raises(ImportError), start_up_notes_hidden():
+        os.write(2, b"why")
+        raise ImportError
+    assert capfd.readouterr().err == "why"
+    assert len(os.listdir("/dev/fd")) == opened
+    assert os.environ["TF_CPP_MIN_LOG_LEVEL"] == "3"
 
 
 def test_a_defect_is_one_line_and_a_file(capsys, tmp_path, monkeypatch):

@@ -11,6 +11,7 @@ from PIL import Image, ImageOps
 
 from tf_pix2pix import images
 from tf_pix2pix.cli.translate import main
+from tf_pix2pix.errors import RunError
 from tf_pix2pix.translation import Translator
 
 
@@ -57,6 +58,11 @@ def test_files_and_patterns_go_together_and_one_picture_may_be_named(run, pictur
     assert files(tmp_path / "out") == ["a.png", "b.png"]
     assert run(pictures / "a.png", f"--output={tmp_path}/one.png")[0] == 0
     assert (tmp_path / "one.png").read_bytes() == (tmp_path / "out" / "a.png").read_bytes()
+    write_picture(pictures / "folder.png" / "deep" / "e.f.png", random_picture(0, 4, 4))
+    (tmp_path / "out.2").mkdir()
+    assert run(f"{pictures}/**/*[af].png", f"{pictures}/f*", f"--output={tmp_path}/out.2")[0] == 2  # f* is a folder
+    assert run(f"{pictures}/**/*[afr].png", f"--output={tmp_path}/out.2")[0] == 0
+    assert files(tmp_path / "out.2") == ["a.png", "e.f.png"]
 
 
 def test_names_are_taken_as_they_are(run, pictures, tmp_path, monkeypatch):
@@ -81,7 +87,8 @@ def test_what_is_done_is_left_out(run, pictures, tmp_path):
     assert "3 of 4 were translated before; --overwrite does them again" in said
     assert "1 of 1 pictures" in said
     assert (out / "c.png").read_bytes() == b"mine"
-    assert "4 of 4 were translated before" in run(pictures, f"--output={out}")[1]
+    (said,) = run(pictures, f"--output={out}")[1].splitlines()
+    assert said == "4 of 4 were translated before; --overwrite does them again"
     assert run(pictures, f"--output={out}", "--overwrite")[0] == 0
     assert (out / "c.png").read_bytes() != b"mine"
 
@@ -168,6 +175,45 @@ def test_variants_are_numbered(run, pictures, tmp_path):
     assert first != second
     run(pictures / "a.png", f"--output={tmp_path}/again.png", "--samples=1", "--noise_seed=3")
     assert (tmp_path / "again_1.png").read_bytes() == first
+    run(pictures / "a.png", f"--output={tmp_path}/other.png", "--samples=1", "--noise_seed=4")
+    assert (tmp_path / "other_1.png").read_bytes() != first
+    (tmp_path / "out" / "a_2.png").unlink()
+    assert "1 of 1 pictures" in run(pictures / "a.png", f"--output={tmp_path}/out", "--samples=2", "--noise_seed=3")[1]
+    assert (tmp_path / "out" / "a_2.png").read_bytes() == second
+
+
+@pytest.mark.parametrize(("flag", "given"), [("resize", "train"), ("max_pixels", 32 * 32)])
+def test_flags_are_the_translators_options(run, pictures, tmp_path, tiny_run, flag, given):
+    assert run(pictures / "d.PNG", f"--output={tmp_path}/d.png", f"--{flag}={given}")[0] == 0
+    picture = images.decode((pictures / "d.PNG").read_bytes())
+    plain, limited = Translator.from_run(tiny_run), Translator.from_run(tiny_run, max_pixels=32 * 32)
+    expected = plain.translate(picture, resize="train") if flag == "resize" else limited.translate(picture)
+    translated = images.decode((tmp_path / "d.png").read_bytes())
+    np.testing.assert_array_equal(translated, expected)
+    assert (translated != plain.translate(picture)).any()
+
+
+def test_a_server_that_says_nothing_of_itself(run, pictures, tmp_path, monkeypatch):
+    """And what it fails in does not stop the others."""
+
+    def generate(image):
+        if image.shape[1] == 33:
+            raise RunError("it is busy")
+        return image
+
+    monkeypatch.setattr(Translator, "load", lambda *given: Translator(generate))
+    for flag, said in (("--side_by_side", "which half is the input"), ("--resize=train", "the size trained on")):
+        code, _, err = run(pictures, f"--output={tmp_path}/out", flag)
+        assert (code, len(err.splitlines())) == (2, 1)
+        assert said in err
+    assert run(pictures / "a.png", f"--output={tmp_path}/b.png", "--side_by_side", "--direction=BtoA")[0] == 0
+    half = images.decode((pictures / "a.png").read_bytes())[:, 15:]
+    np.testing.assert_array_equal(images.decode((tmp_path / "b.png").read_bytes()), half)
+    (tmp_path / "out" / "c.png").mkdir(parents=True)
+    code, _, err = run(pictures, f"--output={tmp_path}/out", "--overwrite")
+    assert (code, files(tmp_path / "out")) == (1, ["a.png", "c.png", "d.png"])
+    assert f"error: {pictures}/b.bmp: it is busy" in err
+    assert f"error: {tmp_path}/out/c.png.partial: Is a directory\n" in err
 
 
 @pytest.mark.parametrize(
@@ -185,6 +231,7 @@ def test_variants_are_numbered(run, pictures, tmp_path):
         (["{in}", "--output=out.jpg"], "results are PNG files; call it out.png"),
         (["{in}", "--output=out.png"], "--output=out.png is one file, but there are several pictures"),
         (["{in}", "--output={in}/notes"], "a.bmp and .*a.png would both become .*notes/a.png"),
+        (["{in}/[ac].png", "--output=out.png"], "--output=out.png is one file, but there are several pictures"),
         (["{in}/a.png", "--output={in}"], "--output=.*in is where a.png is that is to be translated; choose another"),
         (["{in}/a.png", "--output={in}/a.png"], "a.png is one of the pictures to translate"),
         (
@@ -195,6 +242,7 @@ def test_variants_are_numbered(run, pictures, tmp_path):
         (["{in}", "--direction=AtoB"], "--direction is of no use without --side_by_side"),
         (["{in}", "--noise_seed=3"], "--noise_seed is of no use without --samples"),
         (["{in}", "--model={in}", "--checkpoint=best"], "--checkpoint is of no use without a run directory"),
+        (["{in}/a.png", "--output={in}/../in/a.png"], "a.png is one of the pictures to translate"),
         (["{in}/a.png", "--output={in}/a.bmp"], "results are PNG files"),
         (["{in}", "--outputs=x"], "Unknown command line flag 'outputs'"),
     ],
@@ -209,6 +257,13 @@ def test_wrong_usage_is_one_line_and_writes_nothing(run, pictures, tmp_path, mon
     assert (code, len(err.splitlines())) == (2, 1)
     assert re.search(message, err), err
     assert (files(pictures), files(tmp_path)) == (before, ["in"])
+
+
+def test_a_folder_of_one_goes_to_a_folder(run, tmp_path):
+    write_picture(tmp_path / "in" / "a.png", random_picture(0, 4, 4))
+    code, _, err = run(tmp_path / "in", f"--output={tmp_path}/one.png")
+    assert (code, len(err.splitlines())) == (2, 1)
+    assert f"--output={tmp_path}/one.png is one file, but there are several pictures" in err
 
 
 def test_an_empty_folder_is_named(run, tmp_path):

@@ -1,15 +1,20 @@
+import dataclasses
 import json
+import math
 import shutil
+import time
 
 import numpy as np
 import pytest
+import tensorflow as tf
 from conftest import TINY, random_picture
 
-from tf_pix2pix import exporting, files, images, model_card, runs
+from tf_pix2pix import checkpoints, exporting, files, images, model_card, runs
 from tf_pix2pix.config import TrainConfig
 from tf_pix2pix.errors import InputError, RunError
 from tf_pix2pix.exporting import EXPORTERS, export
 from tf_pix2pix.exporting.artifact import Artifact
+from tf_pix2pix.training.step import build_state
 from tf_pix2pix.translation import Translator
 
 # Odd, rectangular, one pixel, and what must be mirrored more than once to fit.
@@ -92,6 +97,77 @@ def test_the_model_card_says_what_the_model_is(tiny_run, tiny_export):
     assert in_file == {key: value for key, value in card.items() if key != "parity"}
 
 
+def test_the_card_has_the_figures_of_its_step(tmp_path, changed):
+    config = changed(input_channels=1, output_channels=3, crop_size=(32, 64))
+    for record in ({"step": 2, "val_l1": 0.5}, {"step": 3, "val_l1": 0.25}, {"step": 3, "gen_l1_loss": 0.1}):
+        runs.append_metrics(tmp_path, record)
+    generator = runs.build_generator(config)
+    card = exporting.make_card(tmp_path, config, generator, 2, 77)
+    assert card["metrics"] == {"step": 2, "val_l1": 0.5}
+    assert exporting.make_card(tmp_path, config, generator, 3, 77)["metrics"] == {"step": 3, "val_l1": 0.25}
+    assert exporting.make_card(tmp_path, config, generator, 4, 77)["metrics"] is None
+    assert (card["image"]["channels"], card["generated"]["channels"], card["train_size"]) == (1, 3, (32, 64))
+    assert card["parameters"] == sum(np.prod(variable.shape) for variable in generator.trainable_variables)
+
+
+def test_an_export_is_of_the_checkpoint_asked_for(tiny_run, tmp_path, one_format):
+    one_format(Translator.from_run(tiny_run, "3").translate, folder=True, max_difference=0)
+    (row,) = export(tiny_run, tmp_path, ["fake"], checkpoint="3")
+    assert (row.max_difference, row.psnr) == (0, math.inf)
+    assert model_card.read_card(row.path)["step"] == 3
+
+
+def test_a_row_is_of_all_examples_at_the_artifacts_size(tmp_path, monkeypatch):
+    """A run of gray to colour, BtoA: its inputs are resized as B is, nearest, and its targets as A, bicubic."""
+    config = dataclasses.replace(TINY, crop_size=(32, 64), input_channels=1, output_channels=3)
+    runs.write_config(tmp_path, config)
+    checkpoints.save(tmp_path / "checkpoints", "best", 1, build_state(config, 1).checkpoint())
+    pairs = [(random_picture(number, 32, 64, 1), random_picture(9 + number, 32, 64)) for number in range(3)]
+    for split in ("held_out", "train"):
+        runs.write_examples(tmp_path, split, pairs)
+    sources, seen = [], []
+    given = [np.full((16, 48, 3), value, np.uint8) for value in (250, 130, 120)]
+
+    def read(picture):
+        time.sleep(0.02)
+        seen.append(picture)
+        return given[min(len(seen), 3) - 1]
+
+    def write(source, directory, options):
+        sources.append(source)
+        (directory / "saved_model" / "variables").mkdir(parents=True)
+        (directory / "saved_model" / "variables" / "weights").write_bytes(bytes(5000))
+        return [Artifact(directory / "saved_model", {"a reader": read}, fixed_size=(16, 48))]
+
+    monkeypatch.setattr(exporting, "EXPORTERS", {"fake": write})
+    (row,) = export(tmp_path, tmp_path / "out", ["fake"])
+    (source,) = sources
+    assert (source.size, source.input_channels, source.output_channels) == ((32, 64), 1, 3)
+    assert {picture.shape for picture in source.train_inputs} == {(32, 64, 1)}
+    inputs = [images.resize(pair[0], (16, 48), "nearest") for pair in pairs]
+    np.testing.assert_array_equal(seen[:3], inputs)
+    targets = [images.resize(pair[1], (16, 48), "bicubic") for pair in pairs]
+    run = Translator.from_run(tmp_path)
+    off = [one.astype(int) - run.translate(picture) for one, picture in zip(given, inputs, strict=True)]
+    assert row.max_difference == np.abs(off).max()
+    assert row.psnr == pytest.approx(10 * np.log10(255**2 / np.mean(np.square(off))))
+    assert row.l1 == pytest.approx(np.abs(np.subtract(given, targets, dtype=int)).mean() / 127.5)
+    assert row.megabytes == 5000 / 1e6
+    assert row.milliseconds >= 20
+
+
+def test_each_picture_is_within_the_bounds(tiny_run, tmp_path, one_format):
+    own, seen = own_pictures(tiny_run), []
+
+    def read(picture):
+        seen.append(picture)
+        return darker(own, 5)(picture) if len(seen) == 2 else own(picture)
+
+    one_format(read, min_psnr=36.0)  # 39 dB over all three
+    with pytest.raises(RunError, match="differs from .* example 1: PSNR 34.2 dB, at least 36 wanted"):
+        export(tiny_run, tmp_path / "out", ["fake"])
+
+
 def test_versions_are_numbered_on(tiny_run, tmp_path, one_format):
     one_format(own_pictures(tiny_run), folder=True)
     (tmp_path / "out" / "7").mkdir(parents=True)
@@ -129,7 +205,7 @@ def test_within_the_bounds_it_is_exported(tiny_run, tmp_path, one_format):
 
 
 def test_a_later_format_that_fails_leaves_nothing_of_the_earlier(tiny_run, tmp_path, one_format, monkeypatch):
-    one_format(own_pictures(tiny_run))
+    one_format(lambda picture: pytest.fail("nothing is compared before all formats are written"))
 
     def fail(source, directory, options):
         (directory / "half").write_text("half a model")
@@ -140,6 +216,20 @@ def test_a_later_format_that_fails_leaves_nothing_of_the_earlier(tiny_run, tmp_p
     with pytest.raises(RunError, match="it does not convert"):
         export(tiny_run, tmp_path / "out", ["fake", "failing"])
     assert [path.name for path in (tmp_path / "out").iterdir()] == ["3"]
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(RunError, match="it does not convert"):
+        export(tiny_run, tmp_path / "empty", ["failing"])
+    assert list((tmp_path / "empty").iterdir()) == []
+
+
+def test_a_format_that_takes_too_much_memory_is_told(tiny_run, tmp_path, monkeypatch):
+    def fail(source, directory, options):
+        raise tf.errors.ResourceExhaustedError(None, None, "OOM when allocating tensor")
+
+    monkeypatch.setattr(exporting, "EXPORTERS", {"fake": fail})
+    with pytest.raises(RunError, match="OOM when allocating tensor; nothing was exported"):
+        export(tiny_run, tmp_path / "out", ["fake"])
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_a_model_that_gives_no_numbers_is_refused(tiny_run, tmp_path, one_format, monkeypatch):
@@ -151,13 +241,16 @@ def test_a_model_that_gives_no_numbers_is_refused(tiny_run, tmp_path, one_format
         export(tiny_run, tmp_path / "out", ["fake"])
 
 
-def test_files_are_replaced_only_when_told(tiny_run, tmp_path, one_format):
+def test_files_are_replaced_only_when_told(tiny_run, tmp_path, one_format, monkeypatch):
     one_format(own_pictures(tiny_run))
+    monkeypatch.setitem(exporting.EXPORTERS, "else", lambda *given: [])
     (tmp_path / "model.fake").write_text("older")
     (tmp_path / "other.fake").write_text("another")
     with pytest.raises(InputError, match="already holds (model|other).fake, (model|other).fake; choose another"):
         export(tiny_run, tmp_path, ["fake"])
     assert (tmp_path / "model.fake").read_text() == "older"
+    (tmp_path / ".hidden").write_text("a file manager's")
+    assert export(tiny_run, tmp_path, ["else"]) == []  # which replaces nothing
     export(tiny_run, tmp_path, ["fake"], overwrite=True)
     assert (tmp_path / "model.fake").read_text() == "a model"
     assert (tmp_path / "other.fake").read_text() == "another"

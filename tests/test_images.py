@@ -5,6 +5,7 @@ import zlib
 
 import numpy as np
 import pytest
+import tensorflow as tf
 from conftest import random_picture
 from PIL import Image
 
@@ -38,6 +39,8 @@ def test_the_value_convention():
 
 def test_values_outside_are_clipped_and_others_rounded():
     np.testing.assert_array_equal(images.to_uint8([-7.0, -1.0, 0.0, 0.999, 3.0]).numpy(), [0, 0, 128, 255, 255])
+    half = tf.cast(tf.linspace(-1.0, 1.0, 1000), tf.bfloat16)
+    np.testing.assert_array_equal(images.to_uint8(half), images.to_uint8(tf.cast(half, tf.float32)))
 
 
 @pytest.mark.parametrize("format", ["PNG", "BMP"])
@@ -48,9 +51,9 @@ def test_lossless_files_come_back(format, channels):
     np.testing.assert_array_equal(images.decode(encoded(pil, format)), picture)
 
 
-def test_webp_and_jpeg_are_read():
+def test_webp_gif_and_jpeg_are_read():
     gradient = np.broadcast_to(np.arange(0, 240, 6, dtype=np.uint8)[:, None, None], (40, 40, 3))
-    for format, options in (("WEBP", {"lossless": True}), ("JPEG", {"quality": 95})):
+    for format, options in (("WEBP", {"lossless": True}), ("GIF", {}), ("JPEG", {"quality": 95})):
         decoded = images.decode(encoded(Image.fromarray(gradient), format, **options))
         assert decoded.shape == (40, 40, 3)
         assert np.abs(decoded.astype(int) - gradient).max() <= 3  # JPEG's own error at this quality on a ramp
@@ -62,6 +65,23 @@ def test_alpha_is_kept_and_palettes_become_colours():
     indexed = Image.new("P", (2, 2), 1)
     indexed.putpalette([0, 0, 0, 10, 20, 30])
     np.testing.assert_array_equal(images.decode(encoded(indexed, "PNG")), np.full((2, 2, 3), [10, 20, 30], np.uint8))
+    transparent = images.decode(encoded(indexed, "PNG", transparency=1))
+    np.testing.assert_array_equal(transparent, np.full((2, 2, 4), [10, 20, 30, 0], np.uint8))
+    gray_and_alpha = rgba[:, :, [0, 0, 0, 3]]
+    np.testing.assert_array_equal(images.decode(encoded(Image.fromarray(rgba[:, :, [0, 3]]), "PNG")), gray_and_alpha)
+
+
+def test_one_bit_becomes_gray_and_inks_become_rgb():
+    bits = np.array([[0, 255], [255, 255]], np.uint8)
+    np.testing.assert_array_equal(images.decode(encoded(Image.fromarray(bits).convert("1"), "PNG"))[:, :, 0], bits)
+    inks = Image.new("CMYK", (8, 8), (0, 255, 255, 0))
+    assert np.abs(images.decode(encoded(inks, "JPEG")) - np.array([255, 0, 0])).max() <= 3  # JPEG's own error
+
+
+def test_of_an_animation_the_first_frame_is_taken():
+    first, second = (Image.new("RGB", (4, 4), colour) for colour in ((255, 0, 0), (0, 0, 255)))
+    decoded = images.decode(encoded(first, "GIF", save_all=True, append_images=[second]))
+    np.testing.assert_array_equal(decoded, np.asarray(first))
 
 
 def test_exif_turns_a_picture_upright():
@@ -79,6 +99,7 @@ SIXTEEN_BIT_RGB = sixteen_bit_rgb()
     [
         (b"", "it is not a PNG, JPEG, BMP, GIF or WebP picture"),
         (b"no picture", "it is not a PNG, JPEG, BMP, GIF or WebP picture"),
+        (encoded(Image.new("RGB", (4, 4)), "TIFF"), "it is not a PNG, JPEG, BMP, GIF or WebP picture"),
         (encoded(Image.fromarray(random_picture(3, 64, 64)), "PNG")[:3000], "it cannot be decoded"),
         (encoded(Image.fromarray(random_picture(3, 64, 64)), "JPEG")[:1500], "it cannot be decoded"),
         (encoded(Image.fromarray(np.zeros((4, 4), np.uint16)), "PNG"), "it has 16 bits a channel, not 8"),
@@ -139,6 +160,7 @@ def test_photos_are_shrunk_with_antialiasing(method):
 
 def test_channels_change_without_loss_only():
     gray, rgb, rgba = (random_picture(6, 4, 4, channels) for channels in (1, 3, 4))
+    rgba[0, 0, 3] = 255  # some of it is opaque
     np.testing.assert_array_equal(images.with_channels(gray, 3), np.repeat(gray, 3, axis=2))
     np.testing.assert_array_equal(images.with_channels(gray, 4)[:, :, 3], np.full((4, 4), 255))
     assert images.with_channels(rgba, 4) is rgba
@@ -148,6 +170,8 @@ def test_channels_change_without_loss_only():
             images.with_channels(rgba, channels)
     with pytest.raises(ValueError, match="it has colours, which 1 channel does not hold"):
         images.with_channels(rgb, 1)
+    with pytest.raises(ValueError, match="it has 3 channels, not 2"):
+        images.with_channels(rgb, 2)
 
 
 def test_side_by_side_pictures_are_cut_and_joined():

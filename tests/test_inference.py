@@ -29,6 +29,7 @@ def pictures(height, width, n=1, seed=0):
 def test_the_multiple_is_what_the_network_halves(kind, depth, multiple):
     generator = tiny(kind, depth=depth)
     assert size_multiple(generator) == multiple
+    assert (fitting_side(1, multiple), fitting_side(33, multiple)) == (max(multiple, 16), 32 + multiple)
     assert generator(pictures(*[fitting_side(17, multiple)] * 2)).shape[1] == fitting_side(17, multiple)
 
 
@@ -54,6 +55,7 @@ def test_any_size_comes_back_in_its_own(kind, depth):
         top, left = (fitting[0] - height) // 2, (fitting[1] - width) // 2
         whole = generator(reflect_to(image, *fitting), training=False)
         np.testing.assert_allclose(generated, whole[:, top : top + height, left : left + width], atol=1e-6)  # rounding
+    assert translate.experimental_get_tracing_count() == 3  # the first two sizes, and then any
 
 
 def test_what_fits_is_the_generator_alone():
@@ -77,6 +79,9 @@ def test_noise_is_its_seeds():
     after = [variable.numpy() for variable in generator.non_trainable_variables if variable.dtype == "float32"]
     for old, new in zip(before, after, strict=True):
         np.testing.assert_array_equal(old, new)  # batch norm kept its running statistics
+    dropouts = [layer for layer in generator.layers if isinstance(layer, keras.layers.Dropout)]
+    seeds = {tuple(layer.seed_generator.state.numpy()) for layer in dropouts}
+    assert len(seeds) == len(dropouts) > 1  # each layer draws its own
     clean = make_translate(generator)
     np.testing.assert_array_equal(clean(image), clean(image))
 
@@ -89,5 +94,5 @@ def test_a_generator_without_dropout_has_no_noise():
 def test_the_most_pixels_are_those_whose_activations_fit():
     inputs = keras.Input((None, None, 3))
     x = keras.layers.Conv2D(8, 1)(inputs)  # its bias is added in an operation of its own: 8 + 8 channels at a time
-    model = keras.Model(inputs, keras.layers.Conv2D(3, 1, use_bias=False)(x))
+    model = keras.Model(inputs, keras.layers.Conv2D(8, 3, padding="same", use_bias=False)(x))  # kernels are not counted
     assert max_pixels(model) == int(2e9 / (1.6 * 4 * 16))

@@ -24,7 +24,9 @@ def test_tiles_cover_an_axis_and_their_weights_sum_to_one(length, tile, fixed):
             assert {span.stop - span.start for span in found} == {tile}
 
 
-@pytest.mark.parametrize(("tile", "multiple", "step"), [(1024, 256, 256), (512, 256, 128), (256, 256, 64), (64, 4, 4)])
+@pytest.mark.parametrize(
+    ("tile", "multiple", "step"), [(1024, 256, 256), (512, 256, 128), (256, 256, 64), (96, 32, 16), (64, 4, 4)]
+)
 def test_tiles_begin_where_the_networks_halvings_do(tile, multiple, step):
     assert alignment(tile, multiple) == step
     for tiles in range(1, 40):
@@ -47,6 +49,14 @@ def test_the_border_of_a_tile_has_no_weight_where_another_has_it():
         assert not second.weights[:dropped].any()
 
 
+def test_tiles_are_blended_over_half_of_the_least_overlap():
+    """As much of the one as of the other: the weights of one fall as those of the next rise."""
+    for first, second in zip(spans(500, 64), spans(500, 64)[1:], strict=False):
+        shared = first.stop - second.start
+        np.testing.assert_allclose(first.weights[-shared:], second.weights[:shared][::-1], atol=1e-6)
+        assert ((second.weights[:shared] > 0) & (second.weights[:shared] < 1)).sum() == 8
+
+
 def test_the_largest_tile_within_the_limit():
     assert tile_side(2**20, 256) == 1024
     assert tile_side(2**20 - 1, 256) == 768
@@ -61,6 +71,8 @@ def test_tiles_are_put_together_exactly():
     picture = random_picture(0, 203, 150)
     translated = translate_tiled(pass_through, picture, spans(203, 64), spans(150, 48))
     np.testing.assert_array_equal(translated, picture)
+    gray = translate_tiled(lambda image: image[..., :1], picture, spans(203, 64), spans(150, 48))
+    np.testing.assert_array_equal(gray, picture[..., :1])
 
 
 def test_what_looks_less_far_than_a_tiles_border_is_as_untiled():

@@ -1,5 +1,9 @@
+import contextlib
 import dataclasses
+import http.server
+import os
 import shutil
+import threading
 
 import numpy as np
 import pytest
@@ -7,7 +11,7 @@ import tensorflow as tf
 from conftest import TINY, random_picture
 from serving_double import ServingDouble
 
-from tf_pix2pix import checkpoints, images, model_card, runs, runtimes
+from tf_pix2pix import checkpoints, images, inference, model_card, runs, runtimes, tiling
 from tf_pix2pix.errors import InputError, RunError
 from tf_pix2pix.inference import make_translate
 from tf_pix2pix.training.step import build_state
@@ -86,6 +90,8 @@ def test_large_pictures_go_through_in_tiles(run_dir, monkeypatch):
     assert seen[1:] == [(64, 64)] * 5
     assert tiled.translate(random_picture(0, 70, 100)).shape == (70, 100, 3)  # padded to 96 x 128: 2 x 3 tiles
     assert seen[6:] == [(64, 64)] * 6
+    tiled.translate(random_picture(0, 32, 128))
+    assert seen[12:] == [(32, 128)]  # as many as may be
 
 
 def test_tiled_is_near_untiled(run_dir):
@@ -117,6 +123,24 @@ def test_resized_as_for_training(run_dir, translator):
     np.testing.assert_array_equal(translated, expected)
 
 
+def test_sizes_and_channels_are_those_of_the_config():
+    seen = []
+    config = dataclasses.replace(TINY, crop_size=(32, 64), input_channels=1, output_channels=3)
+    coloured = Translator(lambda image: seen.append(image.shape) or np.repeat(image, 3, axis=3), config=config)
+    assert coloured.translate(random_picture(0, 50, 70, 1), resize="train").shape == (50, 70, 3)
+    assert seen == [(1, 32, 64, 1)]
+    with pytest.raises(InputError, match="it has colours, which 1 channel does not hold"):
+        coloured.translate(random_picture(0, 50, 70))
+
+
+def test_the_checkpoint_is_the_one_asked_for(tiny_run):
+    picture = random_picture(0, 32, 32)
+    of_3, of_6 = Translator.load(str(tiny_run), "3"), Translator.load(str(tiny_run), "6")
+    assert (of_3.translate(picture) != of_6.translate(picture)).any()
+    assert (of_3.translate(picture, samples=1)[0] != of_6.translate(picture, samples=1)[0]).any()
+    np.testing.assert_array_equal(Translator.from_run(tiny_run, "3").translate(picture), of_3.translate(picture))
+
+
 def test_variants_are_of_their_seed(translator):
     picture = random_picture(0, 33, 40)
     first = translator.translate(picture, samples=3, noise_seed=7)
@@ -129,6 +153,15 @@ def test_variants_are_of_their_seed(translator):
             assert (variant != earlier).any()
     by_list = translator.translate([picture, picture], samples=2, noise_seed=7)
     np.testing.assert_array_equal(by_list[1], again)
+    assert len(translator.translate([picture], samples=1, noise_seed=-(2**31))[0]) == 1
+
+
+def test_the_generator_of_the_variants_is_restored_once(run_dir, monkeypatch):
+    restored, restore = [], runs.restore_generator
+    monkeypatch.setattr(runs, "restore_generator", lambda *given: restored.append(given) or restore(*given))
+    translator = Translator.from_run(run_dir, "latest")
+    translator.translate([random_picture(0, 8, 8)] * 2, samples=1)
+    assert restored == [(run_dir, "latest")] * 2  # and the one without noise
 
 
 @pytest.mark.parametrize(
@@ -139,6 +172,7 @@ def test_variants_are_of_their_seed(translator):
         ({"samples": 1.5}, "samples=1.5 is no whole number"),
         ({"samples": 1, "noise_seed": 2**31}, "noise_seed=2147483648 is no 32-bit whole number"),
         ({"samples": 1, "noise_seed": 0.5}, "noise_seed=0.5 is no 32-bit whole number"),
+        ({"samples": 1, "noise_seed": -(2**31) - 1}, "noise_seed=-2147483649 is no 32-bit whole number"),
     ],
 )
 def test_options_that_cannot_be_are_refused(translator, options, message):
@@ -177,6 +211,24 @@ def test_exported_models_know_what_they_take(tiny_export):
             exported.translate(random_picture(0, 9, 9, 4))
         with pytest.raises(InputError, match="only a run directory has"):
             exported.translate(random_picture(0, 9, 9), samples=1)
+    seen = []
+    tiled = Translator.load(str(output), max_pixels=64 * 64)
+    tiled._generate = lambda image: seen.append(image.shape[1:3]) or image
+    tiled.translate(random_picture(0, 200, 64))
+    assert seen == [(64, 64)] * 5  # a multiple of the 32 that the card says
+
+
+def test_the_most_pixels_are_those_asked_for(tiny_run, tiny_export, monkeypatch):
+    output, _ = tiny_export
+    monkeypatch.setattr(runtimes, "load_onnx", lambda path: runtimes.Runtime(str(path), np.array, None))
+    (output.parent / "model.onnx").touch()
+    with ServingDouble(output) as server:
+        for model in (tiny_run, output, output.parent / "model.onnx", server.url):
+            assert Translator.load(model, max_pixels=77).max_pixels == 77
+    with pytest.raises(InputError, match="max_pixels=77: .*float32.tflite takes pictures of one size only"):
+        Translator.load(output / "model-float32.tflite", max_pixels=77)
+    expected = inference.max_pixels(runs.restore_generator(tiny_run))
+    assert Translator.from_run(tiny_run).max_pixels == expected
 
 
 def test_what_a_server_refuses_or_fails_in_is_told(tiny_export, tmp_path):
@@ -189,6 +241,9 @@ def test_what_a_server_refuses_or_fails_in_is_told(tiny_export, tmp_path):
             Translator.from_server(server.url.replace("pix2pix", "nothing"))
         with pytest.raises(InputError, match="resize=train needs the size trained on"):
             translator.translate(random_picture(0, 9, 8), resize="train")
+        gray = random_picture(0, 9, 8, 1)
+        with_slash = Translator.load(f"{server.url}/")
+        np.testing.assert_array_equal(with_slash.translate(gray), translator.translate(np.repeat(gray, 3, axis=2)))
     with pytest.raises(RunError, match="cannot be reached: .*refused"):
         translator.translate(random_picture(0, 9, 8))
     with pytest.raises(InputError, match="cannot be reached"):
@@ -270,6 +325,54 @@ def test_what_fails_in_a_runtime_is_told_of_the_picture():
         runtimes._failing_in_one_line("a.onnx", fail)(np.zeros((1, 4, 5, 3), np.float32))
 
 
+@contextlib.contextmanager
+def answering(status, body, gate=None):
+    """The address of a server that answers everything with the same, once the gate is open."""
+
+    class Handler(http.server.BaseHTTPRequestHandler):
+        def do_GET(self):
+            if gate:
+                gate.wait()
+            with contextlib.suppress(OSError):
+                self.send_response(status)
+                self.end_headers()
+                self.wfile.write(body)
+
+        def log_message(self, *args):
+            pass
+
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        try:
+            yield f"http://127.0.0.1:{server.server_port}/v1/models/pix2pix"
+        finally:
+            server.shutdown()
+
+
+@pytest.mark.parametrize(
+    ("status", "body", "said"),
+    [
+        (200, b"<html>", "does not answer as a TensorFlow Serving model does"),
+        (502, b"<html>", "answers 502: <html>"),
+        (503, b"", "answers 503: Service Unavailable"),
+    ],
+)
+def test_what_is_no_model_server_is_told(status, body, said):
+    with answering(status, body) as url, pytest.raises(InputError, match=f"{url}/metadata {said}"):
+        Translator.from_server(url)
+
+
+def test_a_server_that_is_silent_is_not_waited_for_for_ever(monkeypatch):
+    monkeypatch.setattr(runtimes, "SERVER_TIMEOUT", 0.2)
+    gate = threading.Event()
+    threading.Timer(3, gate.set).start()
+    with answering(200, b"{}", gate) as url, pytest.raises(InputError, match="timed out"):
+        try:
+            Translator.from_server(url)
+        finally:
+            gate.set()
+
+
 def test_large_pictures_go_to_a_server_in_tiles(tiny_run, tiny_export):
     picture = random_picture(0, 100, 300)
     with ServingDouble(tiny_export[0]) as server:
@@ -296,16 +399,31 @@ def test_a_model_that_says_nothing_of_itself(tmp_path):
         Translator(lambda image: image, max_pixels=0)
     with pytest.raises(InputError, match="which only a run directory has"):
         halved.translate(random_picture(0, 5, 5), samples=2)
+    seen = []
+    tiled = Translator(lambda image: seen.append(image.shape[1:3]) or image, max_pixels=300 * 300)
+    tiled.translate(random_picture(0, 600, 300))
+    assert set(seen) == {(256, 256)}  # what any generator takes
 
 
 def test_a_model_of_one_size_takes_all(tmp_path):
     """Smaller pictures mirrored to it, larger ones in tiles of it."""
     seen = []
     translator = Translator(lambda image: seen.append(image.shape[1:3]) or image, fixed_size=(32, 48))
-    for size in ((32, 48), (1, 1), (31, 100), (100, 47), (77, 99)):
+    for size in ((32, 48), (1, 1), (20, 30), (31, 100), (100, 47), (77, 99)):
         picture = random_picture(0, *size)
         np.testing.assert_array_equal(translator.translate(picture), picture)
     assert set(seen) == {(32, 48)}
+    seen.clear()
+    translator.translate(random_picture(0, 20, 30))
+    assert len(seen) == 1
+
+
+def test_tiles_of_one_size_are_aligned(monkeypatch):
+    lengths, spans = [], tiling.spans
+    monkeypatch.setattr(tiling, "spans", lambda length, *given: lengths.append(length) or spans(length, *given))
+    translator = Translator(lambda image: image, fixed_size=(32, 48), multiple=8)
+    translator.translate(random_picture(0, 77, 99))
+    assert lengths == [32 + 6 * 8, 48 + 7 * 8]  # so that the last ones begin at multiples of 8, too
 
 
 def test_out_of_memory_is_told(translator, monkeypatch):
@@ -325,3 +443,43 @@ def test_what_is_no_model_is_named(tmp_path):
     (tmp_path / "a.tflite").write_bytes(b"nonsense")
     with pytest.raises(InputError, match="a.tflite cannot be loaded"):
         Translator.load(str(tmp_path / "a.tflite"))
+    (tmp_path / "1").mkdir()
+    (tmp_path / "1" / "saved_model.pb").write_bytes(b"nonsense")
+    with pytest.raises(InputError, match="1 cannot be loaded: .*"):
+        Translator.load(str(tmp_path))
+    tf.saved_model.save(tf.Module(), str(tmp_path / "2"))
+    with pytest.raises(InputError, match="2 has no signature translate from image to generated"):
+        Translator.load(str(tmp_path))
+
+
+def test_the_latest_version_is_the_highest_number(tmp_path):
+    for name in ("9", "10", "11.old"):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "saved_model.pb").touch()
+    assert runtimes.latest_version(tmp_path) == tmp_path / "10"
+
+
+def test_of_a_long_error_the_first_line_is_told(tmp_path, monkeypatch):
+    def fail(path):
+        raise ValueError("no model\nand a long trace")
+
+    (tmp_path / "saved_model.pb").touch()
+    monkeypatch.setattr(tf.saved_model, "load", fail)
+    with pytest.raises(InputError, match=f"^{tmp_path} cannot be loaded: no model$"):
+        Translator.from_saved_model(tmp_path)
+
+
+def test_what_a_quantized_tensor_takes_is_rounded_and_clipped():
+    tensor = {"dtype": np.uint8, "quantization": (1 / 127, 127)}
+    values = (np.arange(255) - 127) / 127 * 0.998
+    np.testing.assert_array_equal(runtimes._quantized(values, tensor), np.arange(255))
+    np.testing.assert_array_equal(runtimes._quantized(np.array([-1.2, 1.2]), tensor), [0, 255])
+
+
+def test_quiet_gives_stderr_back(capfd):
+    opened = len(os.listdir("/dev/fd"))
+    with runtimes.quiet():
+        os.write(2, b"noise")
+    os.write(2, b"said")
+    assert capfd.readouterr().err == "said"
+    assert len(os.listdir("/dev/fd")) == opened
