@@ -85,7 +85,7 @@ def tiny_run(tmp_path_factory):
 
 @pytest.fixture(scope="session")
 def tiny_export(tiny_run, tmp_path_factory):
-    """(folder, rows) of the export of tiny_run as SavedModel and TFLite, the latter of any size."""
+    """(folder, rows) of the export of tiny_run as SavedModel and TFLite, the latter of the size trained on."""
     from tf_pix2pix.exporting import export
     from tf_pix2pix.exporting.artifact import Options
 

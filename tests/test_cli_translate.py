@@ -96,13 +96,15 @@ def test_what_is_done_is_left_out(run, pictures, tmp_path):
 def test_a_bad_file_is_named_and_does_not_stop_the_others(run, pictures, tmp_path):
     (pictures / "b.bmp").write_bytes(b"BM nonsense")
     write_picture(pictures / "e.png", random_picture(0, 9, 9, 4))
+    (pictures / "f.png").symlink_to("nowhere.png")
     code, out, err = run(pictures, f"--output={tmp_path}/out")
     assert code == 1
     assert files(tmp_path / "out") == ["a.png", "c.png", "d.png"]
     assert f"error: {pictures}/b.bmp: it " in err
     assert f"error: {pictures}/e.png: it has transparency" in err
-    assert "3 of 5 pictures translated" in out
-    assert err.splitlines()[-1].startswith("error: 2 of 5 pictures could not be translated: ")
+    assert f"error: {pictures}/f.png: No such file or directory" in err
+    assert "3 of 6 pictures translated" in out
+    assert err.splitlines()[-1].startswith("error: 3 of 6 pictures could not be translated: ")
 
 
 def test_every_odd_picture_is_translated_rightly_or_named(run, tmp_path, tiny_run):

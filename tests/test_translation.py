@@ -156,12 +156,12 @@ def test_variants_are_of_their_seed(translator):
     assert len(translator.translate([picture], samples=1, noise_seed=-(2**31))[0]) == 1
 
 
-def test_the_generator_of_the_variants_is_restored_once(run_dir, monkeypatch):
+def test_the_generator_is_restored_once_for_all_variants(run_dir, monkeypatch):
     restored, restore = [], runs.restore_generator
     monkeypatch.setattr(runs, "restore_generator", lambda *given: restored.append(given) or restore(*given))
     translator = Translator.from_run(run_dir, "latest")
     translator.translate([random_picture(0, 8, 8)] * 2, samples=1)
-    assert restored == [(run_dir, "latest")] * 2  # and the one without noise
+    assert restored == [(run_dir, "latest")]
 
 
 @pytest.mark.parametrize(
@@ -421,9 +421,12 @@ def test_a_model_of_one_size_takes_all(tmp_path):
 def test_tiles_of_one_size_are_aligned(monkeypatch):
     lengths, spans = [], tiling.spans
     monkeypatch.setattr(tiling, "spans", lambda length, *given: lengths.append(length) or spans(length, *given))
-    translator = Translator(lambda image: image, fixed_size=(32, 48), multiple=8)
+    seen = []
+    translator = Translator(lambda image: seen.append(image.shape[1:3]) or image, fixed_size=(32, 48), multiple=8)
     translator.translate(random_picture(0, 77, 99))
     assert lengths == [32 + 6 * 8, 48 + 7 * 8]  # so that the last ones begin at multiples of 8, too
+    translator.translate(random_picture(0, 40, 50))  # two of 24 pixels would do
+    assert set(seen) == {(32, 48)}
 
 
 def test_out_of_memory_is_told(translator, monkeypatch):

@@ -56,9 +56,9 @@ class Translator:
         translate = inference.make_translate(generator)
 
         @functools.cache
-        def make_noisy():  # with a second generator: batch norm is changed for it
+        def make_noisy():
             try:
-                noisy = inference.make_noisy_translate(runs.restore_generator(run_dir, checkpoint))
+                noisy = inference.make_noisy_translate(generator)
             except ValueError as error:
                 raise InputError(f"{run_dir}: {error}") from None
             return lambda image, noise_seed, number: noisy(image, np.array([noise_seed, number], np.int32)).numpy()

@@ -86,7 +86,7 @@ def _pictures(words: Sequence[str], extensions: Sequence[str]) -> Iterator[Path]
         path = Path(word)
         if path.is_dir():
             inside = (file for file in path.iterdir() if file.suffix.lower() in extensions and file.name[0] != ".")
-            found = sorted(file for file in inside if file.is_file())
+            found = sorted(file for file in inside if not file.is_dir())
             if not found:
                 raise InputError(f"{word} holds no pictures ({', '.join(extensions)})")
         elif path.exists():
