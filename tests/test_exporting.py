@@ -79,7 +79,7 @@ def test_the_l1_is_that_of_the_runs_own_pictures(tiny_run, tiny_export):
     _, rows = tiny_export
     translate = own_pictures(tiny_run)
     l1s = [np.abs(translate(a).astype(int) - b).mean() / 127.5 for a, b in runs.read_examples(tiny_run, "held_out")]
-    assert rows[0].l1 == pytest.approx(np.mean(l1s), abs=1 / 127.5)
+    assert rows[0].l1 == pytest.approx(np.mean(l1s), abs=1 / 127.5)  # pictures may be off by 1 of 255, no more
 
 
 def test_the_model_card_says_what_the_model_is(tiny_run, tiny_export):

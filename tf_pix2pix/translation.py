@@ -162,7 +162,7 @@ class Translator:
 
         Raises:
           InputError: a picture cannot be used, or the model cannot do what is asked; the message says why.
-          RunError: a server failed.
+          RunError: the model failed in a picture (memory), or its server did.
         """
         options = dict(resize=resize, samples=samples, noise_seed=noise_seed)
         self.check(**options)
