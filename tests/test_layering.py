@@ -10,7 +10,7 @@ from conftest import REPOSITORY
 ROWS = [
     {"errors"},
     {"files"},
-    {"config", "images", "model_card"},
+    {"config", "convolutions", "images", "model_card"},
     {"datasets", "layers", "losses", "metrics"},
     {"input_pipeline", "networks", "inference", "tiling", "checkpoints"},
     {"runs", "runtimes", "report"},

@@ -3,6 +3,8 @@
 import keras
 import tensorflow as tf
 
+from tf_pix2pix.convolutions import KERNEL, PADDINGS, convolve, convolve_transposed
+
 EPSILON = 1e-5  # of the normalisations, as in Torch, where the paper's models come from; Keras' default is 1e-3
 
 
@@ -25,15 +27,46 @@ class InstanceNormalization(keras.layers.Layer):
         self.gamma = self.add_weight(name="gamma", initializer=self.gamma_initializer, **options)
         self.beta = self.add_weight(name="beta", initializer="zeros", **options)
 
-    def call(self, inputs):
+    def call(self, inputs, training=None):
+        if training and inputs.shape[0] and inputs.dtype == tf.float32 and not tf.config.list_logical_devices("GPU"):
+            return tf.concat([self._normalized(picture) for picture in tf.split(inputs, inputs.shape[0])], axis=0)
         x = tf.cast(inputs, tf.float32)
         mean, variance = tf.nn.moments(x, axes=[1, 2], keepdims=True)
         normalized = tf.nn.batch_normalization(x, mean, variance, self.beta, self.gamma, self.epsilon)
         return tf.cast(normalized, inputs.dtype)
 
+    def _normalized(self, picture):
+        """One picture, [1, h, w, c]: batch norm, of which there is an operation with a gradient in two passes."""
+        return tf.raw_ops.FusedBatchNormV3(
+            x=picture, scale=self.gamma, offset=self.beta, mean=[], variance=[], epsilon=self.epsilon, is_training=True
+        ).y
+
     def get_config(self):
         gamma = keras.initializers.serialize(self.gamma_initializer)
         return {**super().get_config(), "epsilon": self.epsilon, "gamma_initializer": gamma}
+
+
+class Convolution2D(keras.layers.Conv2D):
+    """keras.layers.Conv2D, with the 4x4 convolutions of the paper computed as convolutions.py does."""
+
+    def convolution_op(self, inputs, kernel):
+        if _is_of_the_paper(self):
+            return convolve(inputs, tf.convert_to_tensor(kernel), self.strides[0])
+        return super().convolution_op(inputs, kernel)
+
+
+class Convolution2DTranspose(keras.layers.Conv2DTranspose):
+    """keras.layers.Conv2DTranspose, with the 4x4 convolutions of the paper computed as convolutions.py does."""
+
+    def call(self, inputs):
+        if not (_is_of_the_paper(self) and self.strides[0] == 2):
+            return super().call(inputs)
+        outputs = convolve_transposed(inputs, tf.convert_to_tensor(self.kernel), self.strides[0])
+        return self.activation(tf.nn.bias_add(outputs, self.bias) if self.use_bias else outputs)
+
+
+def _is_of_the_paper(layer):
+    return layer.kernel_size == (KERNEL, KERNEL) and layer.padding == PADDINGS.get(layer.strides[0])
 
 
 class NearestUpsampling2D(keras.layers.Layer):
@@ -91,7 +124,7 @@ NORMS = {
 
 def _transposed_convolution(x, filters, kernel_size, **options):
     if kernel_size % 2 == 0:
-        return keras.layers.Conv2DTranspose(filters, kernel_size, strides=2, padding="same", **options)(x)
+        return Convolution2DTranspose(filters, kernel_size, strides=2, padding="same", **options)(x)
     # Odd kernels: Torch's alignment (padding 1, output padding 1), which drops the first row and column of 2n + 1.
     x = keras.layers.Conv2DTranspose(filters, kernel_size, strides=2, padding="valid", **options)(x)
     return keras.layers.Cropping2D(((1, 0), (1, 0)), dtype=options.get("dtype"))(x)

@@ -6,7 +6,7 @@ only where no normalisation follows at the end: the last of a generator, the fir
 
 import keras
 
-from tf_pix2pix.layers import INITIALIZERS, NORMS, UPSAMPLINGS, ReflectionPadding2D
+from tf_pix2pix.layers import INITIALIZERS, NORMS, UPSAMPLINGS, Convolution2D, ReflectionPadding2D
 
 PAPER_DEPTH = 8  # halvings in the U-Net (appendix 6.1.1)
 MIN_DEPTH = 3  # a shallower U-Net sees too little of the picture to be worth training
@@ -57,7 +57,7 @@ class _Blocks:
         self._norm, self._initializer, self.dtype = norm, initializer, dtype
 
     def conv(self, x, filters, kernel_size=4, strides=2, padding="same", use_bias=False, dtype=None):
-        return keras.layers.Conv2D(
+        return Convolution2D(
             filters,
             kernel_size,
             strides=strides,

@@ -1,7 +1,9 @@
 """What every command has: flags and their help, exit codes, and one line on stderr when something is wrong."""
 
 import contextlib
+import ctypes
 import os
+import platform
 import signal
 import sys
 import tempfile
@@ -16,6 +18,22 @@ from absl import flags
 
 from tf_pix2pix.config import Size, format_value
 from tf_pix2pix.errors import InputError, RunError
+
+_M_TRIM_THRESHOLD, _M_TOP_PAD, _M_MMAP_MAX = -1, -2, -4  # of glibc's malloc.h
+
+
+def tune_process() -> None:
+    """Sets what makes TensorFlow faster on CPUs, for a process that is ours alone; to be called before it is imported.
+
+    Freed memory stays with the process (glibc gives every large buffer back to the kernel, which clears it anew), and
+    oneDNN's kernels are on also where TensorFlow leaves them off (AMD), unless TF_ENABLE_ONEDNN_OPTS says otherwise.
+    """
+    os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "1")
+    if platform.libc_ver()[0] == "glibc":
+        libc = ctypes.CDLL(None)
+        libc.mallopt(_M_MMAP_MAX, 0)
+        libc.mallopt(_M_TRIM_THRESHOLD, 2**31 - 1)
+        libc.mallopt(_M_TOP_PAD, 64 * 2**20)
 
 
 def run_command(
@@ -33,6 +51,7 @@ def run_command(
         if any(argument in ("--help", "-h", "-help", "--helpfull") for argument in argv[1:]):
             print(help_text())
             return 0
+        tune_process()
         body(argv)
     except InputError as error:
         return _fail(error, 2)

@@ -10,23 +10,9 @@ import tensorflow as tf
 from tf_pix2pix import runs
 from tf_pix2pix.config import TrainConfig
 from tf_pix2pix.losses import ADVERSARIAL_LOSSES, gradient_penalty, l1
+from tf_pix2pix.training.optimizers import FusedAdam, LinearDecay
 
 LOSSES = ("gen_gan_loss", "gen_l1_loss", "disc_real_loss", "disc_fake_loss")
-
-
-@keras.saving.register_keras_serializable("tf_pix2pix")
-class LinearDecay(keras.optimizers.schedules.LearningRateSchedule):
-    """Constant for the first half of total_steps, then linear to zero."""
-
-    def __init__(self, learning_rate: float, total_steps: int):
-        self.learning_rate, self.total_steps = learning_rate, total_steps
-
-    def __call__(self, step):
-        left = 1.0 - tf.cast(step, tf.float32) / self.total_steps
-        return self.learning_rate * tf.clip_by_value(2.0 * left, 0.0, 1.0)
-
-    def get_config(self):
-        return {"learning_rate": self.learning_rate, "total_steps": self.total_steps}
 
 
 @dataclass(frozen=True)
@@ -58,7 +44,7 @@ def build_state(config: TrainConfig, total_steps: int) -> TrainState:
 
     def optimizer(network):
         rate = config.learning_rate if config.schedule == "constant" else LinearDecay(config.learning_rate, total_steps)
-        adam = keras.optimizers.Adam(rate, beta_1=config.beta_1, beta_2=config.beta_2, epsilon=1e-8)
+        adam = FusedAdam(rate, beta_1=config.beta_1, beta_2=config.beta_2, epsilon=1e-8)
         if config.precision == "mixed_float16":
             adam = keras.optimizers.LossScaleOptimizer(adam)
         adam.build(network.trainable_variables)
@@ -92,6 +78,13 @@ def make_train_step(state: TrainState, config: TrainConfig) -> Callable[[tf.Tens
     def patches(loss, logits):  # the loss of a PatchGAN is the mean over its patches
         return average(tf.reduce_mean(loss(logits), axis=[1, 2, 3]))
 
+    def discriminate_both(input_image, target_image, gen_output):
+        pairs = [[input_image, target_image], [input_image, gen_output]]
+        if config.norm == "batch":  # each batch has its own statistics
+            return [discriminator(pair, training=True) for pair in pairs]
+        both = [tf.concat(sides, axis=0) for sides in zip(*pairs, strict=True)]  # one pass reads the kernels once
+        return tf.split(discriminator(both, training=True), 2)
+
     def update(optimizer, tape, loss, network):
         variables = network.trainable_variables
         optimizer.apply(tape.gradient(loss, variables), variables)
@@ -101,8 +94,7 @@ def make_train_step(state: TrainState, config: TrainConfig) -> Callable[[tf.Tens
             gen_output = generator(input_image, training=True)
 
             with generator_tape.stop_recording(), tf.GradientTape() as discriminator_tape:
-                disc_real_logits = discriminator([input_image, target_image], training=True)
-                disc_fake_logits = discriminator([input_image, gen_output], training=True)
+                disc_real_logits, disc_fake_logits = discriminate_both(input_image, target_image, gen_output)
                 disc_real_loss = patches(adversarial.real, disc_real_logits)
                 disc_fake_loss = patches(adversarial.fake, disc_fake_logits)
                 disc_loss = disc_real_loss + disc_fake_loss
