@@ -4,10 +4,15 @@ No dropout, unless noise is asked for with a seed; batch norm, where there is an
 """
 
 import itertools
+import math
 from collections.abc import Callable
 
 import keras
+import numpy as np
 import tensorflow as tf
+
+from tf_pix2pix.convolutions import KERNEL, LARGE_KERNEL, interleaved_kernel
+from tf_pix2pix.layers import Convolution2D, Convolution2DTranspose, InterleavedConvolution2D
 
 LEAST_SIDE = 16  # pixels, the least that every generator takes
 ACTIVATION_BYTES = 2e9  # of memory that one translation may take, unless it is said otherwise
@@ -42,6 +47,51 @@ def max_pixels(generator: keras.Model) -> int:
                 changes[max([number, *(order[taker.name] for taker in tensor.consumers())]) + 1] -= values
     bytes_per_pixel = WORKSPACE * 4 * max(itertools.accumulate(changes)) / side**2
     return int(ACTIVATION_BYTES / bytes_per_pixel)
+
+
+def for_tensorflow(generator: keras.Model) -> keras.Model:
+    """The same function for TensorFlow on CPUs, at sizes not known when it is traced; the weights are copied."""
+
+    def rebuilt(layer):
+        large = isinstance(layer, Convolution2DTranspose) and math.prod(layer.kernel.shape) > LARGE_KERNEL
+        return _interleaved(layer, products=True) if large else _same(layer)
+
+    return _rebuilt(generator, rebuilt)
+
+
+def for_other_runtimes(generator: keras.Model) -> keras.Model:
+    """The same function for LiteRT and ONNX Runtime, without transposed convolutions; the weights are copied.
+
+    Those take them two to ten times as long as convolutions of as many multiplications.
+    """
+
+    def rebuilt(layer):
+        if isinstance(layer, keras.layers.Conv2DTranspose):
+            return _interleaved(layer, products=False)
+        if isinstance(layer, keras.layers.Cropping2D):  # of a transposed convolution with an odd kernel
+            return keras.layers.Identity(name=layer.name, dtype=layer.dtype_policy)
+        return keras.layers.Conv2D.from_config(layer.get_config()) if isinstance(layer, Convolution2D) else _same(layer)
+
+    return _rebuilt(generator, rebuilt)
+
+
+def _rebuilt(generator, rebuilt):
+    copy = keras.models.clone_model(generator, clone_function=rebuilt)
+    for layer in [layer for layer in generator.layers if layer.weights]:
+        twin, weights = copy.get_layer(layer.name), layer.get_weights()
+        if isinstance(twin, InterleavedConvolution2D):
+            missing = [[0, KERNEL - side] for side in weights[0].shape[:2]]  # an odd kernel's last row and column
+            weights[0] = interleaved_kernel(np.pad(weights[0], [*missing, [0, 0], [0, 0]])).numpy()
+        twin.set_weights(weights)
+    return copy
+
+
+def _same(layer):
+    return type(layer).from_config(layer.get_config())
+
+
+def _interleaved(layer, products):
+    return InterleavedConvolution2D(layer.filters, layer.use_bias, products, name=layer.name, dtype=layer.dtype_policy)
 
 
 def fitting_side(side, multiple: int):

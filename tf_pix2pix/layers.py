@@ -3,7 +3,7 @@
 import keras
 import tensorflow as tf
 
-from tf_pix2pix.convolutions import KERNEL, PADDINGS, convolve, convolve_transposed
+from tf_pix2pix.convolutions import KERNEL, PADDINGS, convolve, convolve_interleaved, convolve_transposed
 
 EPSILON = 1e-5  # of the normalisations, as in Torch, where the paper's models come from; Keras' default is 1e-3
 
@@ -47,26 +47,57 @@ class InstanceNormalization(keras.layers.Layer):
 
 
 class Convolution2D(keras.layers.Conv2D):
-    """keras.layers.Conv2D, with the 4x4 convolutions of the paper computed as convolutions.py does."""
+    """keras.layers.Conv2D, with the 4x4 convolutions of the paper, and their gradients, as convolutions.py has them."""
 
-    def convolution_op(self, inputs, kernel):
-        if _is_of_the_paper(self):
-            return convolve(inputs, tf.convert_to_tensor(kernel), self.strides[0])
-        return super().convolution_op(inputs, kernel)
+    def call(self, inputs, training=None):
+        if not _is_of_the_paper(self):
+            return super().call(inputs)
+        outputs = convolve(inputs, tf.convert_to_tensor(self.kernel), self.strides[0], fast_gradient=training)
+        return self.activation(tf.nn.bias_add(outputs, self.bias) if self.use_bias else outputs)
 
 
 class Convolution2DTranspose(keras.layers.Conv2DTranspose):
-    """keras.layers.Conv2DTranspose, with the 4x4 convolutions of the paper computed as convolutions.py does."""
+    """keras.layers.Conv2DTranspose, likewise at stride 2."""
 
-    def call(self, inputs):
+    def call(self, inputs, training=None):
         if not (_is_of_the_paper(self) and self.strides[0] == 2):
             return super().call(inputs)
-        outputs = convolve_transposed(inputs, tf.convert_to_tensor(self.kernel), self.strides[0])
+        outputs = convolve_transposed(
+            inputs, tf.convert_to_tensor(self.kernel), self.strides[0], fast_gradient=training
+        )
         return self.activation(tf.nn.bias_add(outputs, self.bias) if self.use_bias else outputs)
 
 
 def _is_of_the_paper(layer):
     return layer.kernel_size == (KERNEL, KERNEL) and layer.padding == PADDINGS.get(layer.strides[0])
+
+
+class InterleavedConvolution2D(keras.layers.Layer):
+    """Convolution2DTranspose in another form, for inference: [n, h, w, d] -> [n, 2h, 2w, filters].
+
+    Its kernel is [2, 2, d, 4 * filters], made by convolutions.interleaved_kernel.
+    """
+
+    def __init__(self, filters: int, use_bias: bool, products: bool, **kwargs):
+        super().__init__(**kwargs)
+        self.filters, self.use_bias, self.products = filters, use_bias, products
+
+    def build(self, input_shape):
+        self.kernel = self.add_weight(name="kernel", shape=(2, 2, input_shape[-1], 4 * self.filters))
+        if self.use_bias:
+            self.bias = self.add_weight(name="bias", shape=(self.filters,))
+
+    def call(self, inputs):
+        outputs = convolve_interleaved(inputs, tf.convert_to_tensor(self.kernel), self.products)
+        return tf.nn.bias_add(outputs, self.bias) if self.use_bias else outputs
+
+    def compute_output_shape(self, input_shape):
+        n, h, w, _ = input_shape
+        return n, h and 2 * h, w and 2 * w, self.filters
+
+    def get_config(self):
+        own = {"filters": self.filters, "use_bias": self.use_bias, "products": self.products}
+        return {**super().get_config(), **own}
 
 
 class NearestUpsampling2D(keras.layers.Layer):

@@ -26,7 +26,7 @@ def _flags() -> list[Flag]:
         Flag("checkpoint", "best (by L1 on the held-out pairs), latest, or a step", default="best"),
         Flag(
             "tflite_precision",
-            "what TFLite files store weights in (default: all of use)",
+            "what TFLite files store weights in (default: all)",
             list,
             None,
             precisions,

@@ -28,7 +28,7 @@ class Source:
 class Options:
     """What can be chosen of an export."""
 
-    tflite_precision: tuple[str, ...] | None = None  # of tflite.PRECISIONS; None: all that are of use at tflite_size
+    tflite_precision: tuple[str, ...] | None = None  # of tflite.PRECISIONS; None: all
     tflite_size: tuple[int, int] | None = None  # (height, width); None: the size trained on; (0, 0): any
     batch_sizes: tuple[int, ...] = (1, 2, 4, 8)  # of the requests that a server is warmed up with
     max_pixels: int | None = None  # of one served picture, height x width; None: what 2 GB of memory allow

@@ -57,8 +57,9 @@ def _convert(source) -> bytes:
     import onnx
     import tf2onnx
 
-    any_size = inference.any_size(source.generator)
-    kernels = [weight for weight in source.generator.weights if len(weight.shape) == 4]
+    generator = inference.for_other_runtimes(source.generator)
+    any_size = inference.any_size(generator)
+    kernels = [weight for weight in generator.weights if len(weight.shape) == 4]
     kernels = {f"kernel_{number}": kernel for number, kernel in enumerate(kernels)}
 
     def translate(image, *values):

@@ -45,7 +45,7 @@ def export_saved_model(source: Source, directory: Path, options: Options) -> Ite
 
 
 def _write(source, path, options):
-    translate = inference.any_size(source.generator)
+    translate = inference.any_size(inference.for_tensorflow(source.generator))
     max_pixels = options.max_pixels or inference.max_pixels(source.generator)
 
     def served_row(encoded):

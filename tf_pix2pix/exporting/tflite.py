@@ -4,7 +4,6 @@ import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
-import keras
 import numpy as np
 import tensorflow as tf
 
@@ -44,8 +43,8 @@ def export_tflite(source: Source, directory: Path, options: Options) -> Iterator
     size = options.tflite_size or source.size
     fixed_size = None if tuple(size) == (0, 0) else tuple(size)
     _check_options(source, options, fixed_size)
-    precisions = options.tflite_precision or PRECISIONS.keys() - _slow(source, fixed_size)
-    return _export(source, directory, fixed_size, sorted(precisions, key=[*PRECISIONS].index))
+    precisions = sorted(options.tflite_precision or PRECISIONS, key=[*PRECISIONS].index)
+    return _export(source, directory, fixed_size, precisions)
 
 
 def _export(source, directory, fixed_size, precisions):
@@ -87,12 +86,6 @@ def check_graph(path: Path) -> None:
         )
 
 
-def _slow(source, fixed_size):
-    """The precisions that no one would want: the paper's U-Net on 256x256 pixels takes 15 s a picture, not 0.07 s."""
-    transposed = any(isinstance(layer, keras.layers.Conv2DTranspose) for layer in source.generator.layers)
-    return {"dynamic_int8"} if fixed_size is None and transposed else set()
-
-
 def _check_options(source, options, fixed_size):
     asked = options.tflite_precision or ()
     if unknown := [precision for precision in asked if precision not in PRECISIONS]:
@@ -101,11 +94,6 @@ def _check_options(source, options, fixed_size):
         raise InputError(
             f"tflite_size={'x'.join(map(str, fixed_size))}: a height and a width from {inference.LEAST_SIDE} on, or "
             "0x0 for any size"
-        )
-    if _slow(source, fixed_size) & set(asked):
-        raise InputError(
-            "tflite_size=0x0, tflite_precision=dynamic_int8: LiteRT is 60 to 200 times slower with transposed "
-            "convolutions of 8-bit weights at any size; take float32, float16 or int8 there, or a fixed size"
         )
     if 4 * source.generator.count_params() >= MAX_BYTES:
         raise InputError(
@@ -116,11 +104,12 @@ def _check_options(source, options, fixed_size):
 
 def _save(source, fixed_size, directory):
     """Writes the SavedModel that is converted."""
-    translate = inference.any_size(source.generator)
+    generator = inference.for_other_runtimes(source.generator)
+    translate = inference.any_size(generator)
     shape = [1, *(fixed_size or (None, None)), source.input_channels]
     module = tf.Module()
     # The tf.Variables, not Keras' own: variables that are not found below the module are not made constants.
-    module.variables_of_generator = [variable.value for variable in source.generator.variables]
+    module.variables_of_generator = [variable.value for variable in generator.variables]
     module.translate = tf.function(
         lambda image: {"generated": translate(image)}, input_signature=[tf.TensorSpec(shape, tf.float32, name="image")]
     )

@@ -1,0 +1,191 @@
+"""Each form of the 4x4 convolutions against TensorFlow's own in float64: values, gradients, gradients of gradients."""
+
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from tf_pix2pix import convolutions
+from tf_pix2pix.convolutions import (
+    PADDINGS,
+    convolve,
+    convolve_interleaved,
+    convolve_transposed,
+    interleaved_kernel,
+    kernel_gradient,
+)
+
+# Of sums of float32 products, relative to the largest: 2**-24 at each rounding, and a few tens of roundings.
+ROUNDING = 2e-6
+
+# n, h, w, c, d, stride. Odd and even sides, the least there are, one picture and more, few channels, a single one.
+SHAPES = [
+    (1, 8, 8, 5, 7, 2),
+    (3, 6, 10, 5, 7, 2),
+    (2, 7, 9, 5, 3, 2),
+    (1, 2, 2, 6, 4, 2),
+    (1, 1, 3, 6, 4, 2),
+    (2, 6, 4, 3, 9, 2),
+    (1, 5, 6, 1, 9, 2),
+    (1, 10, 8, 5, 7, 1),
+    (1, 9, 8, 5, 7, 1),
+    (1, 4, 5, 5, 7, 1),
+    (1, 5, 4, 5, 7, 1),
+    (3, 8, 7, 5, 7, 1),
+    (1, 9, 6, 8, 1, 1),
+    (2, 7, 8, 8, 1, 1),
+]
+
+
+def name_of(shape):
+    return "n{}-{}x{}-{}to{}-stride{}".format(*shape)
+
+
+@pytest.fixture(params=["patches", "convolutions", "by shape"])
+def form(request, monkeypatch):
+    """Every choice that is made by shape, forced one way and the other."""
+    if request.param != "by shape":
+        monkeypatch.setattr(convolutions, "_patches_are_fewer", lambda *shape: request.param == "patches")
+
+
+def random_values(*shape, seed=0):
+    return np.random.default_rng(seed).standard_normal(shape)
+
+
+def small_shape(n, h, w, d, stride):
+    return (n, -(-h // 2), -(-w // 2), d) if stride == 2 else (n, h - 3, w - 3, d)
+
+
+def derivatives(function, values, dtype):
+    """A function's value, the gradients of the sum of its cubes, and the gradients of the sum of their squares."""
+    values = [tf.constant(value, dtype) for value in values]
+    with tf.GradientTape() as second:
+        second.watch(values)
+        with tf.GradientTape() as first:
+            first.watch(values)
+            result = function(*values)
+            cubes = tf.reduce_sum(result**3)
+        gradients = first.gradient(cubes, values)
+        squares = tf.add_n([tf.reduce_sum(gradient**2) for gradient in gradients])
+    return [result, *gradients, *second.gradient(squares, values)]
+
+
+def assert_equal(function, plain, values):
+    got, expected = derivatives(function, values, tf.float32), derivatives(plain, values, tf.float64)
+    for number, (one, other) in enumerate(zip(got, expected, strict=True)):
+        assert one.shape == other.shape
+        error = np.abs(one.numpy() - other.numpy()).max() / np.abs(other.numpy()).max()
+        # The cubes and squares triple and double a relative error, and again.
+        assert error < ROUNDING * (1 if number == 0 else 10), number
+
+
+@pytest.mark.parametrize("shape", SHAPES, ids=name_of)
+def test_convolve(form, shape):
+    n, h, w, c, d, stride = shape
+    values = random_values(n, h, w, c), random_values(4, 4, c, d, seed=1)
+    assert_equal(
+        lambda large, kernel: convolve(large, kernel, stride),
+        lambda large, kernel: tf.nn.conv2d(large, kernel, stride, PADDINGS[stride].upper()),
+        values,
+    )
+
+
+@pytest.mark.parametrize("shape", SHAPES, ids=name_of)
+def test_convolve_transposed(form, shape):
+    n, h, w, c, d, stride = shape
+    values = random_values(*small_shape(n, h, w, d, stride)), random_values(4, 4, c, d, seed=1)
+    assert_equal(
+        lambda small, kernel: convolve_transposed(small, kernel, stride, (h, w)),
+        lambda small, kernel: tf.nn.conv2d_transpose(small, kernel, [n, h, w, c], stride, PADDINGS[stride].upper()),
+        values,
+    )
+
+
+@pytest.mark.parametrize("shape", SHAPES, ids=name_of)
+def test_kernel_gradient(form, shape):
+    n, h, w, c, d, stride = shape
+    values = random_values(n, h, w, c), random_values(*small_shape(n, h, w, d, stride), seed=1)
+
+    def plain(large, small):
+        return tf.raw_ops.Conv2DBackpropFilter(
+            input=large,
+            filter_sizes=[4, 4, c, d],
+            out_backprop=small,
+            strides=[1, stride, stride, 1],
+            padding=PADDINGS[stride].upper(),
+        )
+
+    assert_equal(lambda large, small: kernel_gradient(large, small, stride), plain, values)
+
+
+@pytest.mark.parametrize("least", [0, 2**20], ids=["patches", "convolutions"])
+@pytest.mark.parametrize("fast_gradient", [True, False])
+def test_sizes_unknown_when_traced(monkeypatch, least, fast_gradient):
+    monkeypatch.setattr(convolutions, "LARGE_KERNEL", least)
+    kernel = tf.constant(random_values(4, 4, 5, 7), tf.float32)
+    unknown = [tf.TensorSpec([None, None, None, channels]) for channels in (5, 7)]
+    down = tf.function(lambda x: convolve(x, kernel, 2, fast_gradient), input_signature=unknown[:1])
+    up = tf.function(
+        lambda x: convolve_transposed(x, kernel, 2, fast_gradient=fast_gradient), input_signature=unknown[1:]
+    )
+    for n, h, w in ((2, 6, 8), (1, 7, 3)):
+        large, small = (tf.constant(random_values(n, h, w, channels), tf.float32) for channels in (5, 7))
+        np.testing.assert_allclose(down(large), tf.nn.conv2d(large, kernel, 2, "SAME"), atol=1e-4)
+        expected = tf.nn.conv2d_transpose(small, kernel, [n, 2 * h, 2 * w, 5], 2, "SAME")
+        np.testing.assert_allclose(up(small), expected, atol=1e-4)
+
+
+@pytest.mark.parametrize("products", [False, True])
+@pytest.mark.parametrize("sides", [(1, 1), (3, 4)])
+def test_interleaving(products, sides):
+    small, kernel = random_values(2, *sides, 7), random_values(4, 4, 5, 7, seed=1)
+    expected = tf.nn.conv2d_transpose(small, kernel, [2, 2 * sides[0], 2 * sides[1], 5], 2, "SAME")
+    got = convolve_interleaved(
+        tf.constant(small, tf.float32), interleaved_kernel(tf.constant(kernel, tf.float32)), products
+    )
+    assert np.abs(got.numpy() - expected.numpy()).max() < ROUNDING * np.abs(expected).max()
+
+
+def operations(function, *shapes, dtype=tf.float32):
+    """The kinds of operations that a function is traced to."""
+    graph = tf.function(function).get_concrete_function(*(tf.TensorSpec(shape, dtype) for shape in shapes)).graph
+    return {operation.type for operation in graph.get_operations()}
+
+
+@pytest.mark.parametrize(
+    ("side", "kind"), [(32, "MatMul"), (16, "MatMul"), (34, "Conv2D"), (256, "Conv2D"), (None, "Conv2D")]
+)
+def test_patches_are_taken_where_they_are_no_larger_than_the_kernel(side, kind):
+    kinds = operations(lambda x, k: convolve(x, k, 2, False), [1, side, side, 8], [4, 4, 8, 256])
+    assert kinds & {"MatMul", "Conv2D"} == {kind}
+
+
+def test_a_single_picture_is_convolved_in_halves():
+    def graph_of(n):
+        function = tf.function(lambda x, k: tf.nn.relu(convolve(x, k, 1, False)))
+        specs = tf.TensorSpec([n, 34, 34, 4]), tf.TensorSpec([4, 4, 4, 8])
+        return function.get_concrete_function(*specs).graph.get_operations()
+
+    batches = [next(op for op in graph_of(n) if op.type == "Conv2D").inputs[0].shape[0] for n in (1, 2, 3)]
+    assert batches == [2, 2, 3]
+
+
+@pytest.mark.parametrize("shape", SHAPES, ids=name_of)
+def test_gpus_get_the_plain_operations(monkeypatch, shape):
+    monkeypatch.setattr(tf.config, "list_logical_devices", lambda kind=None: ["GPU:0"])
+    assert_plain(shape, tf.float32)
+
+
+@pytest.mark.parametrize("shape", SHAPES, ids=name_of)
+def test_other_types_get_the_plain_operations(shape):
+    assert_plain(shape, tf.float16)
+
+
+def assert_plain(shape, dtype):
+    n, h, w, c, d, stride = shape
+    large, small, kernel = (n, h, w, c), small_shape(n, h, w, d, stride), (4, 4, c, d)
+    products = {"MatMul", "ConcatV2", "DepthToSpace"}
+    assert not products & operations(lambda x, k: convolve(x, k, stride, False), large, kernel, dtype=dtype)
+    assert not products & operations(
+        lambda x, k: convolve_transposed(x, k, stride, (h, w), False), small, kernel, dtype=dtype
+    )
+    assert not products & operations(lambda x, y: kernel_gradient(x, y, stride), large, small, dtype=dtype)
