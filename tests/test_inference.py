@@ -3,15 +3,19 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
+from tf_pix2pix import convolutions, inference
 from tf_pix2pix.inference import (
     any_size,
     fitting_side,
+    for_other_runtimes,
+    for_tensorflow,
     make_noisy_translate,
     make_translate,
     max_pixels,
     reflect_to,
     size_multiple,
 )
+from tf_pix2pix.layers import Convolution2D, Convolution2DTranspose, InterleavedConvolution2D
 from tf_pix2pix.networks import GENERATORS
 
 SIZES = [(1, 1), (1, 40), (7, 5), (16, 16), (33, 17), (64, 32), (65, 130)]
@@ -31,6 +35,42 @@ def test_the_multiple_is_what_the_network_halves(kind, depth, multiple):
     assert size_multiple(generator) == multiple
     assert (fitting_side(1, multiple), fitting_side(33, multiple)) == (max(multiple, 16), 32 + multiple)
     assert generator(pictures(*[fitting_side(17, multiple)] * 2)).shape[1] == fitting_side(17, multiple)
+
+
+@pytest.mark.parametrize("form", [for_tensorflow, for_other_runtimes])
+@pytest.mark.parametrize("least", [0, 2**20], ids=["products", "convolutions"])
+@pytest.mark.parametrize(
+    ("kind", "options"),
+    [
+        ("unet", {}),
+        ("unet", {"norm": "batch", "depth": 3}),
+        ("unet", {"upsampling": "resize"}),
+        ("resnet", {"depth": 2}),
+    ],
+    ids=str,
+)
+def test_other_forms_are_the_same_function(monkeypatch, form, least, kind, options):
+    monkeypatch.setattr(inference, "LARGE_KERNEL", least)
+    monkeypatch.setattr(convolutions, "LARGE_KERNEL", least)
+    generator = tiny(kind, initializer="kaiming", **options)
+    generator(pictures(64, 64, n=2), training=True)  # running statistics other than those it begins with
+    for variable in generator.non_trainable_variables:
+        if variable.dtype == "float32":
+            variable.assign(variable * 0.9 + 0.05)
+    other = form(generator)
+    assert other.count_params() >= generator.count_params()
+    translate = make_translate(other)
+    for size in ((33, 17), (64, 32), (65, 130)):
+        expected = any_size(generator)(pictures(*size, n=2)).numpy()
+        assert expected.std() > 0.1
+        np.testing.assert_allclose(translate(pictures(*size, n=2)), expected, atol=1e-4)  # float32 rounding
+
+
+def test_the_form_for_other_runtimes_has_no_transposed_convolution():
+    kinds = {type(layer) for layer in for_other_runtimes(tiny()).layers}
+    assert InterleavedConvolution2D in kinds
+    assert keras.layers.Conv2D in kinds
+    assert not kinds & {Convolution2D, Convolution2DTranspose, keras.layers.Conv2DTranspose}
 
 
 @pytest.mark.parametrize("size", SIZES)

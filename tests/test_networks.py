@@ -224,6 +224,27 @@ def test_instance_normalization_is_the_papers_batch_norm_at_batch_size_1():
     np.testing.assert_allclose(InstanceNormalization()(x), batch(x, training=True), atol=1e-5)
 
 
+@pytest.mark.parametrize("n", [1, 3])
+def test_instance_normalization_is_the_same_in_training(n):
+    """There it is made of batch norms, each of a picture; values and gradients are those of the moments."""
+    layer = InstanceNormalization(gamma_initializer=keras.initializers.RandomNormal(mean=1.0, seed=0))
+    x, kernel = tf.constant(noise(n, 6, 5, 4)), tf.constant(noise(3, 3, 4, 4))
+    layer(x)
+    results = []
+    for training in (True, False):
+        with tf.GradientTape() as second:
+            second.watch([x, kernel])
+            with tf.GradientTape() as first:
+                first.watch([x, kernel])
+                y = layer(tf.nn.conv2d(x, kernel, 1, "SAME"), training=training)
+                z = tf.nn.conv2d(tf.nn.leaky_relu(y), kernel, 1, "SAME")
+            gradients = first.gradient(z, [x, kernel, layer.gamma.value, layer.beta.value])
+            squares = tf.add_n([tf.reduce_sum(gradient**2) for gradient in gradients])  # as of a gradient penalty
+        results.append([y, *gradients, *second.gradient(squares, [x, kernel, layer.gamma.value])])
+    for one, other in zip(*results, strict=True):
+        assert np.abs(one - other).max() < 1e-5 * np.abs(other).max()  # float32 rounding
+
+
 def test_own_layers_survive_serialisation():
     for layer in (InstanceNormalization(epsilon=0.3), ReflectionPadding2D(2)):
         again = type(layer).from_config(layer.get_config())

@@ -20,7 +20,8 @@ from tf_pix2pix.losses import ADVERSARIAL_LOSSES, gradient_penalty
 from tf_pix2pix.metrics import paired_metrics
 from tf_pix2pix.networks import GENERATORS
 from tf_pix2pix.training import train
-from tf_pix2pix.training.step import LOSSES, LinearDecay, build_state, make_train_step
+from tf_pix2pix.training.optimizers import FusedAdam, LinearDecay
+from tf_pix2pix.training.step import LOSSES, build_state, make_train_step
 
 # One step of the tiny networks on `batch()`. When the recipe changes on purpose, put the new numbers here and say why
 # in the commit; otherwise a difference is a defect.
@@ -52,8 +53,11 @@ def test_golden_losses(tiny_config):
 
 
 @pytest.mark.parametrize("name", ADVERSARIAL_LOSSES)
-def test_the_step_is_the_papers(changed, name):
-    """Against the same mathematics written out plainly: discriminator first, then generator against the updated one."""
+def test_the_step_is_the_papers(changed, name, monkeypatch):
+    """Against the same mathematics written out plainly: discriminator first, then generator against the updated one.
+
+    With the operations that GPUs get, one for each layer and picture, and two passes through the discriminator.
+    """
     config = with_channels(changed(adversarial_loss=name, dropout=0.0, gan_weight=0.7, l1_weight=30.0))
     loss = ADVERSARIAL_LOSSES[name]
     # Plain gradient descent: Adam's first step, the gradient's sign, would turn rounding into steps of full size.
@@ -69,6 +73,7 @@ def test_the_step_is_the_papers(changed, name):
     input_image, target_image = batch()
     mix = tf.random.stateless_uniform([2, 1, 1, 1], tf.random.fold_in([config.seed, 0], 0))
     generator, discriminator = plain.generator, plain.discriminator
+    monkeypatch.setattr(tf.config, "list_logical_devices", lambda kind=None: ["GPU:0"])
 
     gen_output = generator(input_image, training=True)
     with tf.GradientTape() as tape:
@@ -89,6 +94,7 @@ def test_the_step_is_the_papers(changed, name):
     gradients = tape.gradient(total, generator.trainable_variables)
     plain.generator_optimizer.apply(gradients, generator.trainable_variables)
 
+    monkeypatch.undo()
     losses = make_train_step(fast, config)(input_image, target_image)
     expected = dict(zip(LOSSES, (gan, l1, real, fake), strict=True))
     # float32 rounding, in another order inside the graph than eagerly
@@ -99,6 +105,39 @@ def test_the_step_is_the_papers(changed, name):
         moved = max(np.abs(a - b).max() for a, b in zip(before, weights(one), strict=True))
         assert moved > 1e-3
         assert_equal_weights(weights(one), weights(other), rtol=0, atol=1e-3 * moved)
+
+
+def test_adam_is_keras_own():
+    """Weights and moments, to float32 rounding, over steps of gradients of all sizes; none for a weight of its own."""
+    rng = np.random.default_rng(0)
+    start = [rng.standard_normal(shape).astype(np.float32) for shape in ((4, 4, 3, 5), (7,))]
+    rate = LinearDecay(1e-2, 20)
+    trained = []
+    for kind in (FusedAdam, keras.optimizers.Adam):
+        variables = [keras.Variable(value) for value in start]
+        adam = kind(rate, beta_1=0.5, beta_2=0.999, epsilon=1e-8)
+        adam.build(variables)
+        draw = np.random.default_rng(1)
+
+        apply = tf.function(adam.apply)
+        for step in range(20):
+            gradients = [draw.standard_normal(value.shape) * 10.0 ** (step % 5 - 4) for value in start]
+            apply([tf.constant(gradient, tf.float32) for gradient in gradients])
+        trained.append([variable.numpy() for variable in (*variables, *adam.variables)])
+    assert np.abs(trained[0][0] - start[0]).max() > 0.05  # it has moved
+    for one, other in zip(*trained, strict=True):
+        np.testing.assert_allclose(one, other, rtol=1e-5, atol=1e-6)
+
+
+def test_adams_variables_have_keras_names():
+    """So that a checkpoint of one goes with the other."""
+    names = []
+    for kind in (FusedAdam, keras.optimizers.Adam):
+        adam = kind(1e-3)
+        adam.build([keras.Variable(np.zeros(3), name="weight")])
+        names.append([variable.name for variable in adam.variables])
+    assert names[0] == names[1]
+    assert len(names[0]) == 4
 
 
 def test_dropout_depends_on_seed_and_step_alone(tiny_config):
