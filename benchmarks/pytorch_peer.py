@@ -5,6 +5,7 @@ Written from the paper's appendix 6.1, as networks.py is; nothing is shared with
 
 import numpy as np
 import torch
+from PIL import Image
 from torch import nn
 
 SLOPE, EPSILON = 0.2, 1e-5
@@ -121,3 +122,32 @@ def make_train_step(generator, discriminator, l1_weight=100.0):
         return tuple(loss.detach() for loss in (gen_gan_loss, gen_l1_loss, disc_real_loss, disc_fake_loss))
 
     return step
+
+
+class SideBySide(torch.utils.data.Dataset):
+    """Pictures with the photo left and its label map right -> (label map, photo), float32 [3, h, w] in [-1, 1].
+
+    Jittered as in the paper (appendix 6.2): resized (the map to nearest), cropped and mirrored at random, both alike.
+    """
+
+    def __init__(self, paths, load_size=286, crop_size=256):
+        self.paths, self.load_size, self.crop_size = paths, load_size, crop_size
+
+    def __len__(self):
+        return len(self.paths)
+
+    def __getitem__(self, index):
+        with Image.open(self.paths[index]) as file:
+            picture = file.convert("RGB")
+        half, height = picture.width // 2, picture.height
+        photo, label_map = picture.crop((0, 0, half, height)), picture.crop((half, 0, 2 * half, height))
+        top, left = torch.randint(self.load_size - self.crop_size + 1, (2,)).tolist()
+        mirror = torch.rand(()) < 0.5
+        pair = []
+        for side, method in ((label_map, Image.Resampling.NEAREST), (photo, Image.Resampling.BICUBIC)):
+            pixels = np.asarray(side.resize((self.load_size, self.load_size), method))
+            pixels = pixels[top : top + self.crop_size, left : left + self.crop_size]
+            pixels = pixels[:, ::-1] if mirror else pixels
+            pixels = np.ascontiguousarray(pixels.transpose(2, 0, 1))
+            pair.append(torch.from_numpy(pixels).float().div_(127.5).sub_(1.0))
+        return tuple(pair)
