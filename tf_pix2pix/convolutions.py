@@ -7,7 +7,7 @@ all can be differentiated any number of times. When they are traced, they choose
 - At stride 2, a product with the patches under the kernel, which holds each pixel in 4 of them, where all patches are
   no larger than the kernel: TensorFlow's own convolution rearranges the kernel at every call.
 - At stride 1, the two halves of a single picture at once: oneDNN shares out a batch better than a picture.
-- Where hundreds of channels become one, or 4 at most, the pixels' products with the whole kernel, then added in place.
+- Where a single channel comes out, or 4 at most at stride 2: the pixels' products with the kernel, added in place.
 - TensorFlow's own convolution otherwise, and always on GPUs and in other types than float32.
 
 Large pictures are [n, h, w, c], small ones [n, h', w', d], kernels [4, 4, c, d], as Keras keeps them for Conv2D, from c
@@ -44,11 +44,11 @@ def convolve(large: tf.Tensor, kernel: tf.Tensor, stride: int, fast_gradient: bo
 
 def _convolve(large, kernel, stride):
     sides, d = [_small_side(side, stride) for side in _sides(large)], kernel.shape[3]
-    if _on_cpu(kernel) and stride == 1 and d == 1:
+    if on_cpu(kernel) and stride == 1 and d == 1:
         return _gathered(tf.matmul(_rows(large), _by_channel(kernel)), _sides(large))
-    if _on_cpu(kernel) and stride == 2 and _patches_are_fewer(large.shape[0], sides, kernel.shape):
+    if on_cpu(kernel) and stride == 2 and _patches_are_fewer(large.shape[0], sides, kernel.shape):
         return tf.reshape(tf.matmul(_patches(large), _rows(kernel)), [-1, *sides, d])
-    if _on_cpu(kernel) and stride == 1 and large.shape[0] == 1 and isinstance(sides[0], int) and sides[0] > 1:
+    if on_cpu(kernel) and stride == 1 and large.shape[0] == 1 and isinstance(sides[0], int) and sides[0] > 1:
         half = (sides[0] + 1) // 2
         halves = tf.concat([large[:, : half + KERNEL - 1], large[:, sides[0] - half :]], axis=0)
         top, bottom = tf.split(tf.nn.conv2d(halves, kernel, 1, "VALID"), 2)
@@ -81,11 +81,11 @@ def convolve_transposed(
 
 def _convolve_transposed(small, kernel, stride, sides):
     c, d = kernel.shape[2:]
-    if _on_cpu(kernel) and stride == 1 and d == 1:
+    if on_cpu(kernel) and stride == 1 and d == 1:
         return tf.reshape(tf.matmul(_scattered(small), _by_channel(kernel), transpose_b=True), [-1, *sides, c])
-    if _on_cpu(kernel) and stride == 2 and c <= FEW:
+    if on_cpu(kernel) and stride == 2 and c <= FEW:
         return convolve_interleaved(small, interleaved_kernel(kernel))[:, : sides[0], : sides[1]]
-    if _on_cpu(kernel) and stride == 2 and _patches_are_fewer(small.shape[0], _sides(small), kernel.shape):
+    if on_cpu(kernel) and stride == 2 and _patches_are_fewer(small.shape[0], _sides(small), kernel.shape):
         return _folded(tf.matmul(_rows(small), _rows(kernel), transpose_b=True), _sides(small), sides)
     return tf.nn.conv2d_transpose(
         small, kernel, tf.stack([tf.shape(small)[0], *sides, c]), stride, PADDINGS[stride].upper()
@@ -107,10 +107,10 @@ def kernel_gradient(large: tf.Tensor, small: tf.Tensor, stride: int) -> tf.Tenso
 
 def _kernel_gradient(large, small, stride):
     shape = [KERNEL, KERNEL, large.shape[3], small.shape[3]]
-    if _on_cpu(small) and stride == 1 and shape[3] == 1:
+    if on_cpu(small) and stride == 1 and shape[3] == 1:
         by_channel = tf.matmul(_rows(large), _scattered(small), transpose_a=True)
         return tf.transpose(tf.reshape(by_channel, [shape[2], KERNEL, KERNEL, 1]), [1, 2, 0, 3])
-    if _on_cpu(small) and stride == 2 and _patches_are_fewer(small.shape[0], _sides(small), shape):
+    if on_cpu(small) and stride == 2 and _patches_are_fewer(small.shape[0], _sides(small), shape):
         return tf.reshape(tf.matmul(_patches(large), _rows(small), transpose_a=True), shape)
     return tf.raw_ops.Conv2DBackpropFilter(
         input=large,
@@ -149,7 +149,8 @@ def convolve_interleaved(small: tf.Tensor, kernel: tf.Tensor, products: bool = F
     return tf.nn.depth_to_space(phases, 2)[:, 1:-1, 1:-1]
 
 
-def _on_cpu(tensor) -> bool:
+def on_cpu(tensor: tf.Tensor) -> bool:
+    """Whether the forms that are fast on a CPU are to be taken for it."""
     return tensor.dtype == tf.float32 and not tf.config.list_logical_devices("GPU")
 
 

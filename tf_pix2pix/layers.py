@@ -3,7 +3,7 @@
 import keras
 import tensorflow as tf
 
-from tf_pix2pix.convolutions import KERNEL, PADDINGS, convolve, convolve_interleaved, convolve_transposed
+from tf_pix2pix.convolutions import KERNEL, PADDINGS, convolve, convolve_interleaved, convolve_transposed, on_cpu
 
 EPSILON = 1e-5  # of the normalisations, as in Torch, where the paper's models come from; Keras' default is 1e-3
 
@@ -29,7 +29,7 @@ class InstanceNormalization(keras.layers.Layer):
 
     def call(self, inputs, training=None):
         scale, offset = tf.convert_to_tensor(self.gamma), tf.convert_to_tensor(self.beta)
-        if training and inputs.shape[0] and inputs.dtype == tf.float32 and not tf.config.list_logical_devices("GPU"):
+        if training and inputs.shape[0] and on_cpu(inputs):
             pictures = tf.split(inputs, inputs.shape[0])
             return tf.concat([_normalize_fused(x, scale, offset, self.epsilon) for x in pictures], axis=0)
         return tf.cast(_normalize(tf.cast(inputs, tf.float32), scale, offset, self.epsilon), inputs.dtype)
