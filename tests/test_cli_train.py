@@ -229,9 +229,12 @@ def test_a_defect_is_one_line_and_a_file(capsys, tmp_path, monkeypatch):
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 def test_a_signal_before_training_is_answered(tmp_path, number):
-    command = [sys.executable, "run_train.py", "--dataset=synthetic_facades", f"--output_dir={tmp_path / 'run'}"]
+    pair = write_picture(tmp_path / "pairs" / "0.png", random_picture(0, 1000, 2000))
+    for index in range(1, 2000):  # minutes of reading
+        os.link(pair, pair.with_name(f"{index}.png"))
+    command = [sys.executable, "run_train.py", f"--dataset={pair.parent}", f"--output_dir={tmp_path / 'run'}"]
     pipes = dict(stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
-    process = subprocess.Popen([*command, "--crop_size=1024"], cwd=REPOSITORY, **pipes)  # minutes of drawing
+    process = subprocess.Popen(command, cwd=REPOSITORY, **pipes)
     time.sleep(8)
     process.send_signal(number)
     err = process.communicate(timeout=60)[1]

@@ -61,7 +61,10 @@ def test_the_moving_average_is_what_is_restored(tmp_path, changed):
 def test_checkpoints_are_found_by_name_or_step(tmp_path):
     with pytest.raises(InputError, match="has no checkpoint best; it has none"):
         runs.find_checkpoint(tmp_path, "best")
-    for name in ("step-00000003", "step-00000012", "best-00000002", "best-00000010"):
+    for name in ("step-00000003", "step-00000012"):
+        (tmp_path / "checkpoints" / name).mkdir(parents=True)
+    assert runs.find_checkpoint(tmp_path, "best") == runs.find_checkpoint(tmp_path, "latest")  # nothing was evaluated
+    for name in ("best-00000002", "best-00000010"):
         (tmp_path / "checkpoints" / name).mkdir(parents=True)
     for given, name in (("latest", "step-00000012"), ("best", "best-00000010"), ("3", "step-00000003")):
         assert runs.find_checkpoint(tmp_path, given) == (tmp_path / "checkpoints" / name, int(name[5:]))

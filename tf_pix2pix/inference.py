@@ -141,7 +141,7 @@ def _any_size(generator, training):
 
 def make_translate(generator: keras.Model) -> Callable[[tf.Tensor], tf.Tensor]:
     """`any_size` as a tf.function, traced once for sizes not seen before."""
-    return tf.function(any_size(generator), reduce_retracing=True)
+    return tf.function(any_size(generator), reduce_retracing=True, autograph=False)
 
 
 def make_noisy_translate(generator: keras.Model) -> Callable[[tf.Tensor, tuple[int, int]], tf.Tensor]:
@@ -161,7 +161,7 @@ def make_noisy_translate(generator: keras.Model) -> Callable[[tf.Tensor, tuple[i
             layer.trainable = False
     noisy = _any_size(generator, training=True)
 
-    @tf.function(reduce_retracing=True)
+    @tf.function(reduce_retracing=True, autograph=False)
     def translate(image, seed):
         for number, layer in enumerate(dropouts):
             layer.seed_generator.state.assign(tf.random.fold_in(seed, number))

@@ -45,7 +45,7 @@ def prepare(
     """Pairs as the source has them -> Pairs of (input, target), uint8, resized, each picture with its own channels.
 
     A set that was not verified yet is read once as a whole, with a progress bar, so that what is wrong with it shows
-    before training and not after hours.
+    before training and not after hours. A verified one is read, and kept, as training comes to its pairs.
 
     Raises:
       InputError: more than max_bad pairs cannot be used; up to 20 are named.
@@ -59,12 +59,15 @@ def prepare(
             raise InputError(f"{pairs.names[index]}: {error}") from None
         return (a, b) if direction == "AtoB" else (b, a)
 
-    found = _read_whole(read_resized, pairs, cache_bytes)
+    found = (_read_first if pairs.verified else _read_whole)(read_resized, pairs, cache_bytes)
     _report_bad(found.bad, max_bad, len(pairs))
 
     def read(position: int) -> tuple[np.ndarray, np.ndarray]:
         index = found.good[position]
-        return found.kept[index] if found.kept else read_resized(index)
+        pair = found.kept.get(index) or read_resized(index)
+        if found.keeps:
+            found.kept[index] = pair
+        return pair
 
     # A large set's names may be read from the disk one by one: they are not all asked for.
     names = pairs.names if len(found.good) == len(pairs) else [pairs.names[index] for index in found.good]
@@ -128,17 +131,23 @@ class _Found:
     bad: list[str]  # what is wrong with the others
     channels: list[int]  # the most that an input and a target have
     widest: list[str]  # which pairs those are
-    kept: dict[int, tuple[np.ndarray, np.ndarray]]  # all good pairs, or nothing where they take too much memory
+    kept: dict[int, tuple[np.ndarray, np.ndarray]]  # pairs in memory
+    keeps: bool  # all of them fit there
+
+
+def _read_first(read: Callable, pairs: Pairs, cache_bytes: float) -> _Found:
+    """Reads the first pair of a set whose pairs are alike."""
+    pair = read(0)
+    keeps = sum(side.nbytes for side in pair) * len(pairs) <= cache_bytes
+    channels = [side.shape[2] for side in pair]
+    return _Found(range(len(pairs)), [], channels, [pairs.names[0]] * 2, {0: pair}, keeps)
 
 
 def _read_whole(read: Callable, pairs: Pairs, cache_bytes: float) -> _Found:
-    """Reads every pair; of a verified set that would not be kept anyway, the first one."""
-    found = _Found([], [], [0, 0], ["", ""], {})
-    indices = range(len(pairs))
-    if pairs.verified and sum(side.nbytes for side in read(0)) * len(pairs) > cache_bytes:
-        indices = range(1)
+    """Reads every pair."""
+    found = _Found([], [], [0, 0], ["", ""], {}, keeps=True)
     total_bytes = 0
-    for index, pair in zip(indices, _read_ahead(read, len(indices)), strict=True):
+    for index, pair in enumerate(_read_ahead(read, len(pairs))):
         if isinstance(pair, InputError):
             found.bad.append(str(pair))
             continue
@@ -147,12 +156,11 @@ def _read_whole(read: Callable, pairs: Pairs, cache_bytes: float) -> _Found:
             if picture.shape[2] > found.channels[side]:
                 found.channels[side], found.widest[side] = picture.shape[2], pairs.names[index]
         total_bytes += sum(side.nbytes for side in pair)
-        if total_bytes <= cache_bytes:
+        found.keeps = total_bytes <= cache_bytes
+        if found.keeps:
             found.kept[index] = pair
-    if total_bytes > cache_bytes or len(indices) < len(pairs):
+    if not found.keeps:
         found.kept = {}
-    if len(indices) < len(pairs):
-        found.good = range(len(pairs))
     return found
 
 

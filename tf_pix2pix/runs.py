@@ -196,6 +196,8 @@ def read_examples(run_dir: str | os.PathLike, split: str) -> list[tuple[np.ndarr
 def find_checkpoint(run_dir: str | os.PathLike, checkpoint: str) -> tuple[Path, int]:
     """The folder and the step of a checkpoint: "best" (by L1 on the held-out pairs), "latest", or a step.
 
+    Before the first evaluation the latest is the best that there is.
+
     Raises:
       InputError: there is no such checkpoint.
     """
@@ -203,6 +205,7 @@ def find_checkpoint(run_dir: str | os.PathLike, checkpoint: str) -> tuple[Path, 
     there = {f"{step}": (directory / f"step-{step:08d}", step) for step in checkpoints.steps(directory, "step")}
     if there:
         there["latest"] = list(there.values())[-1]
+        there["best"] = there["latest"]
     if best := checkpoints.steps(directory, "best"):
         there["best"] = directory / f"best-{best[-1]:08d}", best[-1]
     if str(checkpoint) not in there:

@@ -7,16 +7,14 @@ from pathlib import Path
 
 import tensorflow as tf
 
-from tf_pix2pix import checkpoints, files, images, runs
+from tf_pix2pix import checkpoints, files, runs
 from tf_pix2pix.config import TrainConfig, format_value
 from tf_pix2pix.datasets import load_pairs
 from tf_pix2pix.datasets.pairs import Pairs
 from tf_pix2pix.errors import RunError, reason
-from tf_pix2pix.input_pipeline import PreparedPairs, held_out_batches, prepare, with_channels
-from tf_pix2pix.training.loop import run_loop
+from tf_pix2pix.input_pipeline import PreparedPairs, prepare, with_channels
+from tf_pix2pix.training.loop import run_loop, write_examples
 from tf_pix2pix.training.step import build_state
-
-EXAMPLES = {"train": 32, "held_out": 8}  # pairs of each split that a run keeps
 
 
 def train(config: TrainConfig, output_dir: str | Path) -> Path:
@@ -56,7 +54,7 @@ def train(config: TrainConfig, output_dir: str | Path) -> Path:
             if saved := checkpoints.steps(run_dir / "checkpoints", "step"):
                 checkpoints.restore(run_dir / "checkpoints" / f"step-{saved[-1]:08d}", state.checkpoint())
                 _say_what_changed(run_dir, config, total_steps, len(train_pairs), len(held_out))
-            _write_examples(run_dir, config, train=train_pairs, held_out=held_out)
+                write_examples(run_dir, config, train_pairs, held_out)  # a run may be older than they are
             start_step = int(state.step)
             if start_step >= total_steps:
                 done = f"{run_dir} is at step {start_step} of {total_steps}"
@@ -102,15 +100,6 @@ def _prepared(pairs: Pairs, config: TrainConfig, size: tuple[int, int]) -> Prepa
         max_bad=config.max_bad_images,
         cache_bytes=config.cache_gb * 1e9,
     )
-
-
-def _write_examples(run_dir: Path, config: TrainConfig, **splits: Pairs) -> None:
-    """Keeps some pairs in the run, as the network sees them: to check and to quantise exported models with."""
-    for split, pairs in splits.items():
-        if not runs.has_examples(run_dir, split):
-            examples = held_out_batches(pairs.spread(EXAMPLES[split]), batch_size=1, crop_size=config.crop_size)
-            pictures = ([images.to_uint8(side[0]).numpy() for side in pair] for pair in examples)
-            runs.write_examples(run_dir, split, pictures)
 
 
 def _kept(run_dir: Path) -> str:

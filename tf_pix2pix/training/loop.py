@@ -21,6 +21,7 @@ from tf_pix2pix.input_pipeline import held_out_batches, training_batches
 from tf_pix2pix.metrics import paired_metrics
 from tf_pix2pix.training.step import LOSSES, TrainState, make_train_step
 
+EXAMPLES = {"train": 32, "held_out": 8}  # pairs of each split that a run keeps
 SECONDS_BETWEEN_LINES = 60  # of progress, where there is no terminal for a progress bar
 
 
@@ -45,6 +46,7 @@ def run_loop(
 
     def save(step):
         window.check_finite(step)
+        write_examples(run_dir, config, train_pairs, held_out)
         checkpoints.save(run_dir / "checkpoints", "step", step, state.checkpoint())
         checkpoints.keep_last(run_dir / "checkpoints", "step", config.keep_checkpoints)
         checkpoints.keep_last(run_dir / "checkpoints", "best", 1)  # not before: a kill goes back to the step saved last
@@ -55,7 +57,7 @@ def run_loop(
         if step == 0:
             with window.not_counted():
                 tqdm.write(f"untrained samples: {shown.sample(0)}")
-                shown.evaluate(0, state, train_pairs=len(train_pairs), held_out_pairs=len(held_out))
+                shown.record({"step": 0, "train_pairs": len(train_pairs), "held_out_pairs": len(held_out)})
         while step < total_steps and not stop.is_set():
             with window.waiting():
                 batch = next(batches)
@@ -88,6 +90,15 @@ def run_loop(
     else:
         print(f"stopped at step {step} of {total_steps}, all is saved; the same command goes on. Sample grid: {grid}")
     return grid
+
+
+def write_examples(run_dir: Path, config: TrainConfig, train_pairs: Pairs, held_out: Pairs) -> None:
+    """Keeps some pairs in the run, where it has none, as the network sees them: exports are checked with them."""
+    for split, pairs in (("train", train_pairs), ("held_out", held_out)):
+        if not runs.has_examples(run_dir, split):
+            examples = held_out_batches(pairs.spread(EXAMPLES[split]), batch_size=1, crop_size=config.crop_size)
+            pictures = ([images.to_uint8(side[0]).numpy() for side in pair] for pair in examples)
+            runs.write_examples(run_dir, split, pictures)
 
 
 def _batches(config: TrainConfig, train_pairs: Pairs, start_step: int, total_steps: int) -> Iterator:
@@ -126,9 +137,9 @@ class _Shown:
         self._summaries(step, images={"output and target": np.stack([np.hstack(row[1:]) for row in rows])})
         return runs.write_sample_grid(self._run_dir, step, rows)
 
-    def evaluate(self, step: int, state: TrainState, **facts: int) -> None:
+    def evaluate(self, step: int, state: TrainState) -> None:
         values = paired_metrics(self._translate, self._held_out)
-        self.record({"step": step, **facts, **{f"val_{name}": value for name, value in values.items()}})
+        self.record({"step": step, **{f"val_{name}": value for name, value in values.items()}})
         tqdm.write(f"step {step}, held out: " + ", ".join(f"{name} {value:.4g}" for name, value in values.items()))
         if values["l1"] < self._best:
             self._best = values["l1"]
