@@ -3,7 +3,6 @@
 No framework is loaded by importing this: the functions do that. Pictures are random, float32 in [-1, 1].
 """
 
-import itertools
 import math
 import os
 from pathlib import Path
@@ -162,8 +161,8 @@ def torch_generator(size: int, batch_size: int, filters: int, memory_format: str
     return Work(translate)
 
 
-# The input pipeline: so many pairs of 256x256 from an iterator that runs, as many before that are not timed, because
-# what it has ready while others have their turn is no work of the repetition.
+# The input pipeline: an epoch of 256x256, from its start, because what an iterator has ready while others have their
+# turn is no work of the repetition. Facts: pairs, of an epoch.
 
 LOAD_SIZE, CROP_SIZE = 286, 256
 
@@ -183,7 +182,7 @@ def write_pairs(directory: Path, count: int) -> Work:
     return Work(lambda: None)
 
 
-def tf_pix2pix_pipeline(data_dir: Path, pairs: int, cache_bytes: float) -> Work:
+def tf_pix2pix_pipeline(data_dir: Path, cache_bytes: float) -> Work:
     """The input pipeline of the train command. cache_bytes: the set is kept in memory where it is no larger."""
     from tf_pix2pix.datasets import load_pairs
     from tf_pix2pix.input_pipeline import prepare, training_batches, with_channels
@@ -191,12 +190,13 @@ def tf_pix2pix_pipeline(data_dir: Path, pairs: int, cache_bytes: float) -> Work:
     sizes = dict(size=(LOAD_SIZE, LOAD_SIZE), resize_b="nearest", cache_bytes=cache_bytes)
     prepared = prepare(load_pairs(str(data_dir))["train"], direction="BtoA", **sizes)
     (prepared,) = with_channels([prepared], None, None)
-    batches = iter(training_batches(prepared, batch_size=1, crop_size=(CROP_SIZE, CROP_SIZE), flip=True, seed=0))
-    return _pairs_of(batches, pairs)
+    options = dict(batch_size=1, crop_size=(CROP_SIZE, CROP_SIZE), flip=True, seed=0)
+    batches = training_batches(prepared, **options, steps=len(prepared))
+    return Work(lambda: _go_through(batches), facts={"pairs": len(prepared)})
 
 
-def torch_pipeline(data_dir: Path, pairs: int) -> Work:
-    """The same in PyTorch: a DataLoader with a process for each core."""
+def torch_pipeline(data_dir: Path) -> Work:
+    """The same in PyTorch: a DataLoader with a process for each core, which it keeps."""
     import pytorch_peer
     import torch
 
@@ -208,16 +208,12 @@ def torch_pipeline(data_dir: Path, pairs: int) -> Work:
         num_workers=os.cpu_count(),
         persistent_workers=True,
     )
-    batches = itertools.chain.from_iterable(itertools.repeat(loader))  # epoch after epoch
-    return _pairs_of(batches, pairs)
+    return Work(lambda: _go_through(loader), facts={"pairs": len(paths)})
 
 
-def _pairs_of(batches, pairs) -> Work:
-    def take():
-        for _ in range(pairs):
-            next(batches)
-
-    return Work(take, lead_in=take)
+def _go_through(batches) -> None:
+    for _ in batches:
+        pass
 
 
 # Large pictures.

@@ -31,8 +31,7 @@ REPOSITORY = Path(__file__).resolve().parent.parent
 PACKAGES = ("tensorflow", "keras", "torch", "ai-edge-litert", "onnxruntime")
 OURS, PEER = "tf_pix2pix", "PyTorch"
 STEP_IMPORTS = ("tf_pix2pix.training.step",)
-PAIRS = 200  # of a repetition of the pipeline
-GROWTH_BATCHES, GROWTH_REPETITIONS = (1, 2, 4, 8, 16), 5
+GROWTH_BATCHES, GROWTH_REPETITIONS = (1, 2, 4, 8, 16), 3
 START_UP_REPETITIONS = 5
 
 
@@ -205,20 +204,19 @@ def pipeline(args) -> Iterator[Table]:
             once(Contestant("drawing", contestants.write_pairs, options, ("tf_pix2pix.datasets",)))
         title = "Input pipeline, resized to 286x286, cropped to 256x256, mirrored, batch 1"
         say(title)
-        options = dict(data_dir=data_dir, pairs=PAIRS)
+        options = dict(data_dir=data_dir)
         ours, imports = contestants.tf_pix2pix_pipeline, ("tf_pix2pix.input_pipeline",)
         entered = [
             Contestant(f"{OURS}, kept in memory", ours, {**options, "cache_bytes": 2e9}, imports, tuned=True),
             Contestant(f"{OURS}, decoded each time", ours, {**options, "cache_bytes": 0}, imports, tuned=True),
             Contestant("DataLoader and PIL", contestants.torch_pipeline, options, ("pytorch_peer",)),
         ]
-        # The pause is long enough for what reads ahead to have read.
-        measured = in_turns(entered, args.repetitions, warm_ups=1, pause=1.0)
+        measured = in_turns(entered, args.repetitions, warm_ups=1)
     header = ["pairs/s", "range", "times the DataLoader's rate"]
     peer = named(measured, "DataLoader and PIL")
 
     def cells(one):
-        return [*median_and_range(PAIRS / np.array(one.seconds)), ratio_cell(peer.seconds, one.seconds)]
+        return [*median_and_range(one.facts["pairs"] / np.array(one.seconds)), ratio_cell(peer.seconds, one.seconds)]
 
     yield Table(title, header, rows_of(measured, len(header), cells), measured)
 

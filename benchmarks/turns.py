@@ -21,10 +21,9 @@ LIMIT = 3600  # seconds that one answer may take
 
 @dataclass(frozen=True)
 class Work:
-    """What a process was built for: `lead_in` is called before each repetition and not timed."""
+    """What a process was built for."""
 
     repetition: Callable[[], Any]
-    lead_in: Callable[[], Any] = lambda: None
     facts: dict[str, Any] = field(default_factory=dict)  # what else there is to tell
 
 
@@ -132,7 +131,6 @@ def _work(connection, contestant: Contestant) -> None:
         work, facts = _built(contestant)
         connection.send(facts)
         while connection.recv() == "repeat":
-            work.lead_in()
             began = time.perf_counter()
             work.repetition()
             connection.send(time.perf_counter() - began)
@@ -168,7 +166,6 @@ def in_turns(
     repetitions: int,
     *,
     warm_ups: int = WARM_UPS,
-    pause: float = PAUSE,  # seconds between turns
 ) -> list[Measured]:
     """Runs the contestants against each other; of each name one is measured. One that fails leaves the others alone."""
     workers: list[_Worker] = []
@@ -178,12 +175,12 @@ def in_turns(
         say(f"  starting {', '.join(worker.measured.label for worker in workers)}")
         for worker in workers:
             worker.wait_until_built()
-        trials = [_round(workers, pause, f"warm-up {number}") for number in range(1, warm_ups + 1)]
+        trials = [_round(workers, f"warm-up {number}") for number in range(1, warm_ups + 1)]
         workers = _fastest_of_each_name(workers, trials)
         for number in range(repetitions):
             # There and back, so that none comes always after the same other one.
             order = workers if number % 2 == 0 else workers[::-1]
-            for worker, seconds in _round(order, pause, f"{number + 1} of {repetitions}").items():
+            for worker, seconds in _round(order, f"{number + 1} of {repetitions}").items():
                 worker.measured.seconds.append(seconds)
         for worker in workers:
             worker.finish()
@@ -193,12 +190,12 @@ def in_turns(
             worker.kill()
 
 
-def _round(workers: Sequence[_Worker], pause: float, title: str) -> dict[_Worker, float]:
+def _round(workers: Sequence[_Worker], title: str) -> dict[_Worker, float]:
     """Seconds of one repetition of each that has not failed."""
     seconds = {}
     for worker in workers:
         if not worker.measured.failure:
-            time.sleep(pause)
+            time.sleep(PAUSE)
             if (value := worker.repeat()) is not None:
                 seconds[worker] = value
     say(f"  {title}: {', '.join(f'{worker.measured.label} {value:.4g}' for worker, value in seconds.items())} s")
