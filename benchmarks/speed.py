@@ -33,6 +33,7 @@ OURS, PEER = "tf_pix2pix", "PyTorch"
 STEP_IMPORTS = ("tf_pix2pix.training.step",)
 GROWTH_BATCHES, GROWTH_REPETITIONS = (1, 2, 4, 8, 16), 3
 START_UP_REPETITIONS = 5
+PRECISION_REPETITIONS = 3  # a step in half precision takes a CPU a minute
 
 
 def main() -> int:
@@ -357,7 +358,7 @@ def precision(args) -> Iterator[Table]:
         Contestant(name, contestants.tf_pix2pix_step, {**options, **fields}, STEP_IMPORTS, tuned=True)
         for name, fields in settings.items()
     ]
-    measured = in_turns(entered, args.repetitions)
+    measured = in_turns(entered, PRECISION_REPETITIONS, warm_ups=1)
     header = ["ms a step", "range", "times the default's", MEMORY]
     default = named(measured, "default")
 
