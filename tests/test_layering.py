@@ -12,7 +12,7 @@ ROWS = [
     {"files"},
     {"config", "convolutions", "images", "model_card"},
     {"datasets", "layers", "losses", "metrics"},
-    {"input_pipeline", "networks", "inference", "tiling", "checkpoints"},
+    {"input_pipeline", "preparing", "networks", "inference", "tiling", "checkpoints"},
     {"runs", "runtimes", "report"},
     {"training", "translation", "exporting"},
     {"evaluation"},

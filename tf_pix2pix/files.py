@@ -25,7 +25,7 @@ def written_beside(path: str | os.PathLike) -> Iterator[Path]:
 
 
 @contextlib.contextmanager
-def locked(directory: Path, doing: str) -> Iterator[None]:
+def locked(directory: Path, doing: str, flag: str = "--output_dir") -> Iterator[None]:
     """Makes a folder, and keeps it to this process. Raises InputError where another one is `doing` something in it."""
     directory.mkdir(parents=True, exist_ok=True)
     descriptor = os.open(directory, os.O_RDONLY) if fcntl else None
@@ -34,7 +34,7 @@ def locked(directory: Path, doing: str) -> Iterator[None]:
             try:
                 fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except BlockingIOError:
-                said = f"another process {doing} {directory}; stop it, or choose another --output_dir"
+                said = f"another process {doing} {directory}; stop it, or choose another {flag}"
                 raise InputError(said) from None
         yield
     finally:

@@ -1,9 +1,10 @@
 """Where pairs come from: one module per kind of source, one table of names. Importing it registers the published sets
 with TensorFlow Datasets, as pix2pix/NAME."""
 
+import json
 from pathlib import Path
 
-from tf_pix2pix.datasets import folder, published, synthetic_facades
+from tf_pix2pix.datasets import folder, published, shards, synthetic_facades
 from tf_pix2pix.datasets.pairs import Pairs
 from tf_pix2pix.errors import InputError
 
@@ -18,6 +19,8 @@ DATASETS = {
     "synthetic_facades": lambda name, data_dir, size: synthetic_facades.load(size=size),
 }
 
+RECORD = "prepare.json"  # in a folder that cli.prepare has made: how, and whether it is finished
+
 
 def load_pairs(
     dataset: str,
@@ -27,7 +30,7 @@ def load_pairs(
     input_dir: str | None = None,  # folders: the sub-folder with A
     target_dir: str | None = None,  # folders: the sub-folder with B
 ) -> dict[str, Pairs]:
-    """The splits "train", "val" and "test" of a set named in DATASETS, or of a folder of pairs.
+    """The splits "train", "val" and "test" of a set named in DATASETS, or of a folder of pairs or of shards of them.
 
     Raises:
       InputError: no such set or folder, or there is something wrong with it; the message names it and the way out.
@@ -39,5 +42,12 @@ def load_pairs(
             print(f"{dataset} is the data set of that name; the folder here is --dataset=./{dataset}")
         return DATASETS[dataset](dataset, data_dir, size)
     if Path(dataset).is_dir():
+        record = Path(dataset, RECORD)
+        if record.is_file() and json.loads(record.read_text()).get("finished") is False:
+            raise InputError(f"{dataset} is unfinished; run the command in {record} again, and it goes on")
+        if Path(dataset, shards.INDEX).is_file():
+            if input_dir or target_dir:
+                raise InputError(f"input_dir and target_dir are for folders; the shards in {dataset} have their sides")
+            return shards.load(dataset)
         return folder.load(dataset, input_dir=input_dir, target_dir=target_dir)
     raise InputError(f"{dataset} is neither a folder nor a known data set; the data sets are {', '.join(DATASETS)}")

@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 
 from tf_pix2pix import images
-from tf_pix2pix.datasets.pairs import Pairs
+from tf_pix2pix.datasets.pairs import Pairs, decode_pair
 from tf_pix2pix.errors import InputError, listed
 
 SPLITS = ("train", "val", "test")
@@ -31,6 +31,15 @@ def load(folder: str, *, input_dir: str | None = None, target_dir: str | None = 
     Raises:
       InputError: nothing there, no pictures, files without partner, or no way to tell what is paired with what.
     """
+    files = hold_out(find(folder, input_dir, target_dir), folder)
+    if "test" not in files:
+        files["test"] = files["val"]
+        print(f"{folder}: no test folder; val is used as test")
+    return {split: _pairs(list(files[split].values())) for split in SPLITS}
+
+
+def find(folder: str | Path, input_dir: str | None = None, target_dir: str | None = None) -> dict[str, Files]:
+    """The files of each split that the folder has; of a folder without splits, all under "". Raises as load does."""
     root = Path(folder)
     if not root.is_dir():
         raise InputError(f"{folder} is no folder")
@@ -39,18 +48,19 @@ def load(folder: str, *, input_dir: str | None = None, target_dir: str | None = 
         raise InputError(
             f"{root} has a sub-folder {given[0]} but none called train; put the training pairs into {root}/train"
         )
-    files = {split: _files(root / split, input_dir, target_dir) for split in given}
-    if not given:
-        files["train"] = _files(root, input_dir, target_dir)
+    return {split: _files(root / split, input_dir, target_dir) for split in given or [""]}
+
+
+def hold_out(files: dict[str, Files], folder: str | Path) -> dict[str, Files]:
+    """What `find` found, with "train" and "val" in any case: where there is no val, a tenth of train; it is said."""
+    files = dict(files)
+    if "" in files:
+        files["train"] = files.pop("")
     if "val" not in files:
-        files["train"], files["val"] = _hold_out(files["train"], root)
-        print(
-            f"{root}: no val folder; {len(files['val'])} pairs held out by file name, {len(files['train'])} to train on"
-        )
-    if "test" not in files:
-        files["test"] = files["val"]
-        print(f"{root}: no test folder; val is used as test")
-    return {split: _pairs(list(files[split].values())) for split in SPLITS}
+        files["train"], files["val"] = _hold_out(files["train"], Path(folder))
+        counts = f"{len(files['val'])} pairs held out by file name, {len(files['train'])} to train on"
+        print(f"{folder}: no val folder; {counts}")
+    return files
 
 
 def _files(folder: Path, input_dir: str | None, target_dir: str | None) -> Files:
@@ -70,7 +80,12 @@ def _files(folder: Path, input_dir: str | None, target_dir: str | None) -> Files
         raise InputError(f"{folder}: {there}; say with --input_dir and --target_dir which two hold the pairs")
     else:
         raise InputError(f"{folder} has no pictures ({', '.join(images.EXTENSIONS)}), nor have its sub-folders")
-    a, b = (_by_stem(_pictures(folder / side)) for side in sides)
+    return match(*(folder / side for side in sides))
+
+
+def match(folder_a: Path, folder_b: Path) -> Files:
+    """The pairs of two folders' pictures, by file stem. Raises InputError where one has no partner."""
+    a, b = (_by_stem(_pictures(folder)) for folder in (folder_a, folder_b))
     if alone := sorted([a[stem] for stem in a.keys() - b.keys()] + [b[stem] for stem in b.keys() - a.keys()]):
         count = "1 picture" if len(alone) == 1 else f"{len(alone)} pictures"
         raise InputError(
@@ -110,27 +125,14 @@ def _hold_out(files: Files, root: Path) -> tuple[Files, Files]:
 
 def _pairs(files: Sequence[tuple[Path, ...]]) -> Pairs:
     def read(index: int) -> tuple[np.ndarray, np.ndarray]:
-        paths = files[index]
-        pictures = [_decode(path) for path in paths]
-        if len(paths) == 1:
-            try:
-                return images.split_side_by_side(pictures[0])
-            except ValueError as error:
-                raise InputError(f"{paths[0]}: {error}") from None
-        a, b = pictures
-        if a.shape[:2] != b.shape[:2]:
-            sizes = " but ".join(
-                f"{path} is {picture.shape[1]}x{picture.shape[0]}"
-                for path, picture in zip(paths, pictures, strict=True)
-            )
-            raise InputError(f"{sizes} (width x height): a pair needs one size")
-        return a, b
+        return decode_pair(files[index], [read_file(path) for path in files[index]])
 
     return Pairs(names=[" and ".join(map(str, paths)) for paths in files], read=read)
 
 
-def _decode(path: Path) -> np.ndarray:
+def read_file(path: Path) -> bytes:
+    """A file's bytes. Raises InputError naming the file where it cannot be read."""
     try:
-        return images.decode(path.read_bytes())
-    except (OSError, ValueError) as error:
+        return path.read_bytes()
+    except OSError as error:
         raise InputError(f"{path}: {error}") from None

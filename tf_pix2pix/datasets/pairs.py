@@ -5,6 +5,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from tf_pix2pix import images
+from tf_pix2pix.errors import InputError
+
 
 @dataclass(frozen=True)
 class Pairs:
@@ -32,3 +35,31 @@ class Pairs:
         return Pairs(
             [self.names[index] for index in indices], lambda position: self.read(indices[position]), self.verified
         )
+
+
+def decode_pair(names: Sequence[object], encoded: Sequence[bytes]) -> tuple[np.ndarray, np.ndarray]:
+    """The bytes of one side-by-side file, or of the files of A and of B -> (A, B), as Pairs.read gives them.
+
+    Raises:
+      InputError: naming the file, where one is unreadable or the pair does not fit.
+    """
+    pictures = []
+    for name, data in zip(names, encoded, strict=True):
+        try:
+            pictures.append(images.decode(data))
+        except ValueError as error:
+            raise InputError(f"{name}: {error}") from None
+    if len(pictures) == 1:
+        try:
+            return images.split_side_by_side(pictures[0])
+        except ValueError as error:
+            raise InputError(f"{names[0]}: {error}") from None
+    check_sizes(names, [picture.shape[:2] for picture in pictures])
+    return tuple(pictures)
+
+
+def check_sizes(names: Sequence[object], sizes: Sequence[tuple[int, int]]) -> None:
+    """Raises InputError where the two pictures of a pair, of these (height, width), are of different sizes."""
+    if sizes[0] != sizes[1]:
+        both = " but ".join(f"{name} is {width}x{height}" for name, (height, width) in zip(names, sizes, strict=True))
+        raise InputError(f"{both} (width x height): a pair needs one size")

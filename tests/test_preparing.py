@@ -1,0 +1,432 @@
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+import tensorflow as tf
+from conftest import REPOSITORY, random_picture, write_picture
+from PIL import Image
+
+from tf_pix2pix import preparing
+from tf_pix2pix.datasets import load_pairs
+from tf_pix2pix.errors import InputError
+from tf_pix2pix.preparing import pictures, splitting
+
+
+def files(folder):
+    return sorted(path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file())
+
+
+def contents(folder):
+    return {name: (folder / name).read_bytes() for name in files(folder)}
+
+
+def write_palette(path, seed, height=12, width=16, transparency=None):
+    path.parent.mkdir(parents=True, exist_ok=True)
+    image = Image.fromarray(random_picture(seed, height, width, 1)[:, :, 0] % 13)
+    image.putpalette(random_picture(7, 13, 3, 1).tobytes())
+    image.save(path, **({} if transparency is None else {"transparency": transparency}))
+
+
+def write_16_bits(path, seed, channels, height=12, width=16):
+    path.parent.mkdir(parents=True, exist_ok=True)
+    pixels = np.random.default_rng(seed).integers(0, 65536, (height, width, channels), dtype=np.uint16)
+    path.write_bytes(tf.io.encode_png(pixels).numpy())
+
+
+def write_exif(path, seed):
+    exif = Image.Exif()
+    exif[0x0112] = 6  # turned by 90 degrees
+    path.parent.mkdir(parents=True, exist_ok=True)
+    Image.fromarray(random_picture(seed, 16, 12)).save(path, exif=exif)
+
+
+KINDS = {
+    "gray": lambda path, seed: write_picture(path, random_picture(seed, 12, 16, 1)),
+    "rgb": lambda path, seed: write_picture(path, random_picture(seed, 12, 16, 3)),
+    "rgba": lambda path, seed: write_picture(path, random_picture(seed, 12, 16, 4)),
+    "palette": write_palette,
+    "transparent palette": lambda path, seed: write_palette(path, seed, transparency=bytes([0, 128, 255])),
+    "16-bit gray": lambda path, seed: write_16_bits(path, seed, 1),
+    "16-bit gray and alpha": lambda path, seed: write_16_bits(path, seed, 2),
+    "16-bit rgb": lambda path, seed: write_16_bits(path, seed, 3),
+    "16-bit rgba": lambda path, seed: write_16_bits(path, seed, 4),
+    "turned": write_exif,
+}
+BITS = {"palette": (4, 3), "gray": (8, 0), "rgb": (8, 2), "rgba": (8, 6), "16-bit gray": (16, 0), "16-bit rgb": (16, 2)}
+
+
+def same(one, other):
+    """Whether two files hold the same picture, in pixels, depth, channels and palette."""
+    a, b = pictures.read(one), pictures.read(other)
+    np.testing.assert_array_equal(a.pixels, b.pixels)
+    assert (a.pixels.dtype, a.palette) == (b.pixels.dtype, b.palette)
+    return True
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_combined_and_cut_again_a_picture_is_what_it_was(tmp_path, kind):
+    for number, side in enumerate(("photo", "sketch")):
+        for name in "xy":
+            KINDS[kind](tmp_path / "in" / side / f"{name}.png", 10 * number + ord(name))
+    preparing.combine([str(tmp_path / "in")], str(tmp_path / "joined"))
+    assert files(tmp_path / "joined") == ["prepare.json", "x.png", "y.png"]
+    if kind in BITS:  # PNG's own header: bits a channel, and the kind of colour
+        assert tuple((tmp_path / "joined" / "x.png").read_bytes()[24:26]) == BITS[kind]
+    preparing.cut(str(tmp_path / "joined"), str(tmp_path / "cut"), sides=("photo", "sketch"))
+    for path in (tmp_path / "in").rglob("*.png"):
+        assert same(path, tmp_path / "cut" / path.relative_to(tmp_path / "in"))
+
+
+def test_combined_files_train_as_the_two_folders_do(tmp_path, capsys):
+    """Splits in both folders, formats that differ, gray beside RGB."""
+    for split in ("train", "val"):
+        for name in range(3):
+            write_picture(tmp_path / "p" / split / f"{name}.bmp", random_picture(name, 8, 9))
+            write_picture(tmp_path / "q" / split / f"{name}.png", random_picture(50 + name, 8, 9, 1))
+    preparing.combine([str(tmp_path / "p"), str(tmp_path / "q")], str(tmp_path / "out"))
+    assert "6 side-by-side files in" in capsys.readouterr().out
+    for pairs in load_pairs(str(tmp_path / "out")).values():
+        for index in range(3):
+            a, b = pairs.read(index)
+            np.testing.assert_array_equal(a, random_picture(index, 8, 9))
+            np.testing.assert_array_equal(b, np.repeat(random_picture(50 + index, 8, 9, 1), 3, axis=2))
+
+
+def test_two_palettes_become_colours(tmp_path):
+    write_palette(tmp_path / "in" / "a" / "1.png", 1)
+    write_picture(tmp_path / "in" / "b" / "1.png", random_picture(2, 12, 16))
+    preparing.combine([str(tmp_path / "in")], str(tmp_path / "out"))
+    joined = pictures.read(tmp_path / "out" / "1.png")
+    with Image.open(tmp_path / "in" / "a" / "1.png") as image:
+        colours = np.asarray(image.convert("RGB"))
+    np.testing.assert_array_equal(joined.pixels, np.hstack([colours, random_picture(2, 12, 16)]))
+
+
+def test_jpegs_become_pngs_unless_a_quality_is_given(tmp_path, capsys):
+    folder = tmp_path / "in"
+    write_picture(folder / "1.jpg", random_picture(1, 16, 32))
+    preparing.cut(str(folder), str(tmp_path / "png"))
+    assert "JPEGs became PNG files" in capsys.readouterr().out
+    halves = [pictures.read(tmp_path / "png" / side / "1.png").pixels for side in "AB"]
+    np.testing.assert_array_equal(np.hstack(halves), pictures.read(folder / "1.jpg").pixels)
+    preparing.cut(str(folder), str(tmp_path / "jpg"), quality=90)
+    assert "JPEGs became" not in capsys.readouterr().out
+    assert files(tmp_path / "jpg") == ["A/1.jpg", "B/1.jpg", "prepare.json"]
+    assert (tmp_path / "jpg" / "A" / "1.jpg").read_bytes().startswith(b"\xff\xd8")
+    write_picture(folder / "2.png", random_picture(1, 16, 32, 4))  # not a JPEG before: not one now
+    preparing.cut(str(folder), str(tmp_path / "both"), quality=90)
+    assert files(tmp_path / "both") == ["A/1.jpg", "A/2.png", "B/1.jpg", "B/2.png", "prepare.json"]
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("layout", ["side by side", "two folders"])
+def test_resized_pictures_stay_what_they_are(tmp_path, kind, layout):
+    for side in "ab":
+        KINDS[kind](tmp_path / "two" / side / "1.png", ord(side))
+    preparing.combine([str(tmp_path / "two")], str(tmp_path / "one"))
+    folder, names = (("one", ["1.png"]), ("two", ["a/1.png", "b/1.png"]))[layout == "two folders"]
+    preparing.resize(str(tmp_path / folder), str(tmp_path / "out"), size=(6, 10))
+    assert files(tmp_path / "out") == [*names, "prepare.json"]
+    before, after = (pictures.read(tmp_path / place / names[0]) for place in (folder, "out"))
+    assert after.pixels.shape == (6, 10 * (3 - len(names)), before.pixels.shape[2])
+    assert (after.pixels.dtype, after.palette) == (before.pixels.dtype, before.palette)
+
+
+def test_resizing_is_antialiased_by_half_and_nearest_where_asked(tmp_path):
+    """The seam of a side-by-side file does not bleed, and each side has its method."""
+    picture = np.zeros((16, 32, 3), np.uint8)
+    picture[:, 16:] = 255
+    picture[::2, :16] = 200
+    write_picture(tmp_path / "in" / "1.png", picture)
+    preparing.resize(str(tmp_path / "in"), str(tmp_path / "out"), size=(4, 4), resize_b="nearest")
+    small = pictures.read(tmp_path / "out" / "1.png").pixels.astype(int)
+    assert (small[:, 4:] == 255).all()
+    assert abs(small[:, :4] - 100).max() < 30  # nearest would give 0 or 200
+    preparing.resize(str(tmp_path / "in"), str(tmp_path / "near"), size=(4, 4), resize_a="nearest")
+    assert {*np.unique(pictures.read(tmp_path / "near" / "1.png").pixels)} <= {0, 200, 255}
+
+
+def test_16_bits_are_resized_in_16_bits(tmp_path):
+    """The same as in 8 bits, up to rounding, for pictures that are 257 times these."""
+    picture = random_picture(3, 24, 20, 3)
+    write_picture(tmp_path / "8" / "1.png", picture)
+    (tmp_path / "16").mkdir()
+    (tmp_path / "16" / "1.png").write_bytes(tf.io.encode_png(picture.astype(np.uint16) * 257).numpy())
+    small = []
+    for depth in ("8", "16"):
+        preparing.resize(str(tmp_path / depth), str(tmp_path / f"out{depth}"), size=(7, 9), single=True)
+        small.append(pictures.read(tmp_path / f"out{depth}" / "1.png").pixels.astype(float))
+    assert abs(small[0] - small[1] / 257).max() < 1.1
+    assert (small[1] % 257 != 0).any()
+
+
+def test_the_longest_side_keeps_proportions(tmp_path):
+    write_picture(tmp_path / "in" / "1.png", random_picture(1, 20, 2 * 31))
+    write_picture(tmp_path / "in" / "2.png", random_picture(1, 50, 2 * 1))
+    preparing.resize(str(tmp_path / "in"), str(tmp_path / "out"), longest_side=10)
+    assert pictures.read(tmp_path / "out" / "1.png").pixels.shape == (6, 20, 3)
+    assert pictures.read(tmp_path / "out" / "2.png").pixels.shape == (10, 2, 3)
+
+
+@pytest.fixture
+def scenes(tmp_path):
+    """40 pairs in two folders, 8 scenes of 5 frames."""
+    for scene in range(8):
+        for frame in range(5):
+            for side, ending in (("a", "png"), ("b", "jpg")):
+                write_picture(tmp_path / "scenes" / side / f"s{scene}_{frame}.{ending}", random_picture(frame, 4, 4))
+    return tmp_path / "scenes"
+
+
+def stems(folder):
+    """split -> the stems of its A."""
+    return {path.name: {file.stem for file in (path / "a").iterdir()} for path in folder.iterdir() if path.is_dir()}
+
+
+def test_a_split_is_of_exact_counts_copied_and_hangs_on_the_seed_alone(scenes, tmp_path, capsys):
+    preparing.split(str(scenes), str(tmp_path / "1"), fractions=(0.7, 0.2, 0.1))
+    assert "train 28, val 8, test 4" in capsys.readouterr().out
+    found = stems(tmp_path / "1")
+    assert {split: len(names) for split, names in found.items()} == {"train": 28, "val": 8, "test": 4}
+    assert len(set.union(*found.values())) == 40
+    for name, data in contents(tmp_path / "1").items():
+        if name != "prepare.json":
+            assert data == (scenes / name.split("/", 1)[1]).read_bytes()
+    preparing.split(str(scenes), str(tmp_path / "2"), fractions=(0.7, 0.2, 0.1))
+    preparing.split(str(scenes), str(tmp_path / "3"), fractions=(0.7, 0.2, 0.1), seed=1)
+    assert stems(tmp_path / "2") == found != stems(tmp_path / "3")
+    # Whatever the machine and the version: these hashes are what they are.
+    assert found["test"] == {"s4_0", "s4_2", "s7_3", "s7_4"}
+    preparing.split(str(tmp_path / "1"), str(tmp_path / "4"), fractions=(0.7, 0.2, 0.1))  # pooled, split again
+    assert stems(tmp_path / "4") == found
+    assert len(load_pairs(str(tmp_path / "1"))["train"]) == 28
+
+
+@pytest.mark.parametrize("pattern", [r"^(s\d)_", r"^s\d", r"(s\d)_(?:\d)"])
+def test_groups_stay_together(scenes, tmp_path, pattern):
+    preparing.split(str(scenes), str(tmp_path / "out"), counts=(None, 10, 5), group=pattern)
+    found = stems(tmp_path / "out")
+    assert {split: len(names) for split, names in found.items()} == {"train": 25, "val": 10, "test": 5}
+    scenes_of = [{name[:2] for name in names} for names in found.values()]
+    assert sum(map(len, scenes_of)) == 8
+
+
+def test_uneven_groups_go_where_most_is_wanted():
+    groups = {str(number): [f"{number}_{i}" for i in range(number)] for number in range(1, 20)}
+    for seed in range(20):
+        chosen = splitting.assign(groups, [150, 20, 20], seed)
+        assert sum(map(len, chosen)) == 190
+        assert all(abs(len(names) - wanted) <= 19 for names, wanted in zip(chosen, [150, 20, 20], strict=True))
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (dict(group=r"^(x\d)"), "not found in 40 of 40 names: s0_0"),
+        (dict(group="("), r"\( is no regular expression: "),
+        (dict(group="s"), "1 groups of 40 pairs cannot be shared"),
+        (dict(fractions=(0.5, 0.4)), "they must be 0 or more, and 1 in all"),
+        (dict(counts=(30, 5, 4)), "there are 40 pairs; one number may be 'rest'"),
+        (dict(counts=(None, 41, 0)), "--counts=rest,41,0 do not add up: there are 40 pairs"),
+        (dict(counts=(None, None, 2)), "at most one of them 'rest'"),
+    ],
+)
+def test_splits_that_cannot_be(scenes, tmp_path, options, message):
+    with pytest.raises(InputError, match=message):
+        preparing.split(str(scenes), str(tmp_path / "out"), **options)
+    assert not (tmp_path / "out").exists()
+
+
+def test_hard_links_are_the_files_and_replacing_them_leaves_the_input(scenes, tmp_path):
+    before = contents(scenes)
+    preparing.split(str(scenes), str(tmp_path / "out"), hard_link=True)
+    linked = next((tmp_path / "out").rglob("s0_0.png"))
+    assert os.path.samefile(linked, scenes / "a" / "s0_0.png")
+    preparing.split(str(scenes), str(tmp_path / "out"), hard_link=True, overwrite=True)
+    preparing.split(str(scenes), str(tmp_path / "out"), seed=4, overwrite=True)
+    assert not os.path.samefile(next((tmp_path / "out").rglob("s0_0.png")), scenes / "a" / "s0_0.png")
+    assert contents(scenes) == before
+
+
+def test_output_and_input_never_lie_in_each_other(scenes, tmp_path):
+    before = contents(tmp_path)
+    (tmp_path / "link").symlink_to(scenes)
+    (tmp_path / "indirect").mkdir()
+    (tmp_path / "indirect" / "a").symlink_to(scenes / "a")
+    (tmp_path / "indirect" / "b").symlink_to(scenes / "b")
+    for folder, output in (
+        (scenes, scenes),
+        (scenes, scenes / "out"),
+        (scenes, tmp_path),
+        (scenes, tmp_path / "link"),
+        (scenes, tmp_path / "link" / "deep" / "out"),
+        (tmp_path / "link", scenes),
+        (tmp_path / "indirect", scenes),
+        (tmp_path / "indirect", scenes / "a"),
+    ):
+        for overwrite in (False, True):
+            with pytest.raises(InputError, match="choose another folder"):
+                preparing.split(str(folder), str(output), overwrite=overwrite)
+    assert contents(tmp_path) == before
+
+
+def test_files_that_are_links_to_the_output_and_folders_that_lead_out_of_it(scenes, tmp_path):
+    preparing.split(str(scenes), str(tmp_path / "out"))
+    kept = contents(tmp_path / "out")
+    (tmp_path / "linked").mkdir()
+    for path in (tmp_path / "out").rglob("*.jpg"):
+        (tmp_path / "linked" / path.name).symlink_to(path)
+    with pytest.raises(InputError, match="holds pictures of the input"):
+        preparing.resize(str(tmp_path / "linked"), str(tmp_path / "out"), size=(2, 2), overwrite=True)
+    assert contents(tmp_path / "out") == kept
+    write_picture(tmp_path / "single" / "A.png", random_picture(0, 4, 4))
+    (tmp_path / "leads_out").mkdir()
+    (tmp_path / "leads_out" / ".keep").touch()
+    (tmp_path / "leads_out" / "A").symlink_to(tmp_path / "single")
+    with pytest.raises(InputError, match="a link that leads out of"):
+        preparing.cut(str(tmp_path / "linked"), str(tmp_path / "leads_out"))
+
+
+def test_a_filled_folder_is_left_alone(side_by_side_folder, tmp_path):
+    write_picture(tmp_path / "mine" / "holiday.png", random_picture(1, 4, 4))
+    for overwrite, message in ((False, "mine is not empty"), (True, "mine was not made by this command")):
+        with pytest.raises(InputError, match=message):
+            preparing.cut(str(side_by_side_folder), str(tmp_path / "mine"), overwrite=overwrite)
+    assert files(tmp_path / "mine") == ["holiday.png"]
+    (tmp_path / "file").write_text("x")
+    with pytest.raises(InputError, match="file is a file; choose another --output"):
+        preparing.cut(str(side_by_side_folder), str(tmp_path / "file"))
+
+
+def test_the_same_command_again_does_nothing_another_one_is_refused_or_replaces_all(
+    side_by_side_folder, tmp_path, capsys
+):
+    folder, out = str(side_by_side_folder), tmp_path / "out"
+    preparing.resize(folder, str(out), size=(8, 8))
+    (out / "3.png").write_bytes(b"mine")
+    preparing.resize(folder, str(out), size=(8, 8))
+    assert (out / "3.png").read_bytes() == b"mine"
+    assert "10 of 10 were done before" in capsys.readouterr().out
+    os.utime(side_by_side_folder / "3.png", (time.time() + 9, time.time() + 9))  # a picture that is newer
+    preparing.resize(folder, str(out), size=(8, 8))
+    assert "9 of 10 were done before" in capsys.readouterr().out
+    assert (out / "3.png").read_bytes() != b"mine"
+    with pytest.raises(InputError, match="was made by another command, that in .*prepare.json"):
+        preparing.resize(folder, str(out), size=(8, 9))
+    (side_by_side_folder / "0.png").unlink()
+    with pytest.raises(InputError, match="has files that the input, as it is now, would not give: .*/0.png"):
+        preparing.resize(folder, str(out), size=(8, 8))
+    preparing.cut(folder, str(out), overwrite=True)
+    assert files(out) == sorted([f"{s}/{n}.png" for s in "AB" for n in range(1, 10)] + ["prepare.json"])
+
+
+def test_bad_pictures_are_all_named_and_the_rest_is_done(side_by_side_folder, tmp_path):
+    folder, out = side_by_side_folder, tmp_path / "out"
+    good = (folder / "2.png").read_bytes()
+    (folder / "2.png").write_bytes(good[:300])
+    (folder / "4.png").write_bytes(b"nonsense")
+    write_picture(folder / "5.png", random_picture(1, 4, 5))
+    write_16_bits(folder / "6.png", 1, 3)
+    (folder / "6.png").write_bytes((folder / "6.png").read_bytes()[:200])
+    write_palette(folder / "7.png", 1)
+    (folder / "7.png").write_bytes((folder / "7.png").read_bytes()[:120])
+    with pytest.raises(InputError, match="5 of 10 could not be done: .*Mend or remove these") as error:
+        preparing.cut(str(folder), str(out))
+    for name, what in ((2, "cannot be decoded"), (4, "is not a PNG"), (5, "5 pixels wide"), (6, "damaged 16-bit PNG")):
+        assert f"{folder}/{name}.png: it " in str(error.value) and what in str(error.value)
+    assert f"{folder}/7.png: it cannot be decoded" in str(error.value)
+    assert len(files(out)) == 11
+    with pytest.raises(InputError, match=r"out is unfinished; run the command in .*prepare.json again"):
+        load_pairs(str(out))
+    for name in (2, 4, 5, 6, 7):
+        (folder / f"{name}.png").write_bytes(good)
+    preparing.cut(str(folder), str(out))
+    assert len(files(out)) == 21
+    assert len(load_pairs(str(out))["train"]) == 9
+
+
+def test_pairs_that_do_not_fit(tmp_path):
+    write_picture(tmp_path / "in" / "a" / "1.png", random_picture(1, 8, 9))
+    write_picture(tmp_path / "in" / "b" / "1.png", random_picture(1, 9, 8))
+    with pytest.raises(InputError, match=r"a/1.png is 9x8 but .*b/1.png is 8x9 .*the command resize brings both"):
+        preparing.combine([str(tmp_path / "in")], str(tmp_path / "out"))
+    preparing.resize(str(tmp_path / "in"), str(tmp_path / "resized"), size=(8, 8))
+    preparing.combine([str(tmp_path / "resized")], str(tmp_path / "fits"))
+    write_16_bits(tmp_path / "deep" / "a" / "1.png", 1, 1)
+    write_picture(tmp_path / "deep" / "b" / "1.png", random_picture(1, 12, 16, 1))
+    with pytest.raises(InputError, match="a/1.png and .*b/1.png: uint16 beside uint8: a file has one depth"):
+        preparing.combine([str(tmp_path / "deep")], str(tmp_path / "out2"))
+    write_picture(tmp_path / "in" / "b" / "2.png", random_picture(1, 9, 8))
+    with pytest.raises(InputError, match="1 picture without a partner .*b/2.png"):
+        preparing.combine([str(tmp_path / "in" / "a"), str(tmp_path / "in" / "b")], str(tmp_path / "out3"))
+
+
+def test_wrong_layouts_are_named(side_by_side_folder, scenes, tmp_path):
+    out = str(tmp_path / "out")
+    with pytest.raises(InputError, match="pairs holds single pictures; give two folders"):
+        preparing.combine([str(side_by_side_folder)], out)
+    with pytest.raises(InputError, match="scenes holds two folders with pictures, not side-by-side files"):
+        preparing.cut(str(scenes), out)
+    with pytest.raises(InputError, match="nowhere is no folder"):
+        preparing.combine([str(scenes / "a"), str(tmp_path / "nowhere")], out)
+    (scenes / "a" / "train").mkdir()
+    with pytest.raises(InputError, match="b/train is missing: both folders need the same of train, val, test"):
+        preparing.combine([str(scenes / "a"), str(scenes / "b")], out)
+    for split in ("train", "val"):
+        write_picture(tmp_path / "twice" / split / "1.png", random_picture(0, 4, 4))
+    with pytest.raises(InputError, match="train/1.png and .*val/1.png have the same name"):
+        preparing.split(str(tmp_path / "twice"), out)
+
+
+def test_an_interrupted_command_leaves_whole_files_and_goes_on(side_by_side_folder, tmp_path, monkeypatch):
+    whole = tmp_path / "whole"
+    preparing.cut(str(side_by_side_folder), str(whole))
+    save, calls = Image.Image.save, []
+
+    def failing(image, path, **options):
+        calls.append(path)
+        if len(calls) > 7:
+            Path(path).write_bytes(b"half a pict")
+            raise KeyboardInterrupt if len(calls) == 8 else OSError(28, "No space left on device", str(path))
+        save(image, path, **options)
+
+    monkeypatch.setattr(Image.Image, "save", failing)
+    with pytest.raises((KeyboardInterrupt, OSError)):
+        preparing.cut(str(side_by_side_folder), str(tmp_path / "out"))
+    monkeypatch.undo()
+    left = contents(tmp_path / "out")
+    assert 1 < len(left) <= 8
+    assert not [name for name in left if name.endswith(".partial")]
+    for name in left.keys() - {"prepare.json"}:
+        assert left[name] == (whole / name).read_bytes()
+    preparing.cut(str(side_by_side_folder), str(tmp_path / "out"))
+    assert contents(tmp_path / "out") == contents(whole)
+
+
+def test_a_killed_command_leaves_whole_files_and_goes_on(tmp_path):
+    for number in range(40):
+        write_picture(tmp_path / "in" / f"{number}.bmp", random_picture(number, 500, 1000))
+    out = tmp_path / "out"
+    command = [sys.executable, "-m", "tf_pix2pix.cli.prepare", "cut", "in", "--output=out"]
+    process = subprocess.Popen(
+        command, cwd=tmp_path, env={**os.environ, "PYTHONPATH": str(REPOSITORY)}, stderr=subprocess.DEVNULL
+    )
+    while process.poll() is None and len(list(out.glob("*/*.png"))) < 3:
+        time.sleep(0.01)
+    process.send_signal(signal.SIGKILL)
+    process.wait()
+    done = list(out.glob("*/*.png"))
+    assert 3 <= len(done) < 80
+    for path in done:
+        with Image.open(path) as image:
+            image.load()
+    with pytest.raises(InputError, match="unfinished"):
+        load_pairs(str(out))
+    preparing.cut(str(tmp_path / "in"), str(out))
+    assert len(list(out.glob("*/*.png"))) == 80
+    assert not list(out.rglob("*.partial"))

@@ -1,0 +1,68 @@
+"""Packs the files of a set into shards: which pair goes to which, each pair decoded once, and the index."""
+
+import threading
+from collections.abc import Iterator, Sequence
+from functools import partial
+from pathlib import Path
+
+from tf_pix2pix.datasets import shards
+from tf_pix2pix.datasets.folder import Files, hold_out, read_file
+from tf_pix2pix.datasets.pairs import decode_pair
+from tf_pix2pix.errors import InputError, listed
+from tf_pix2pix.files import written_beside
+from tf_pix2pix.preparing.output import Job
+
+_index_lock = threading.Lock()
+
+
+def plan(folder: str, found: dict[str, Files], output: Path, shard_bytes: float) -> list[Job]:
+    """One job a shard, of about shard_bytes. A tenth of the pairs becomes val where there is none, as in training."""
+    before = shards.read_index(output) if (output / shards.INDEX).exists() else {}
+    jobs = []
+    for split, pairs in hold_out(found, folder).items():
+        chunks: list[list[tuple[Path, ...]]] = []
+        room = 0
+        for paths in pairs.values():
+            if room <= 0:
+                chunks.append([])
+                room = shard_bytes
+            chunks[-1].append(paths)
+            room -= sum(path.stat().st_size for path in paths)
+        for number, chunk in enumerate(chunks):
+            name = f"{split}-{number:05d}-of-{len(chunks):05d}{shards.EXTENSION}"
+            names = [[path.relative_to(folder).as_posix() for path in paths] for paths in chunk]
+            again = before.get(name, {}).get("names") != names
+            sources = tuple(path for paths in chunk for path in paths)
+            jobs.append(Job(sources, (output / name,), partial(_write, split, chunk, names), again))
+    return jobs
+
+
+def _write(
+    split: str, chunk: Sequence[tuple[Path, ...]], names: Sequence[Sequence[str]], targets: Sequence[Path]
+) -> None:
+    """Writes one shard, and its entry in the index before it gets its name."""
+    kinds, bad = set(), []
+
+    def records() -> Iterator[tuple[Sequence[str], Sequence[bytes]]]:
+        for paths, own_names in zip(chunk, names, strict=True):
+            try:
+                encoded = [read_file(path) for path in paths]
+                kinds.add(tuple((side.dtype.name, side.shape[2]) for side in decode_pair(paths, encoded)))
+            except InputError as error:
+                bad.append(str(error))
+                continue
+            yield own_names, encoded
+
+    with written_beside(targets[0]) as beside:
+        shards.write_shard(beside, records())
+        if bad:
+            raise InputError(listed(bad, "; "))
+        entry = {
+            "split": split,
+            "pairs": len(names),
+            "bytes": beside.stat().st_size,
+            "kind": [list(side) for side in kinds.pop()] if len(kinds) == 1 else None,
+            "names": names,
+        }
+        with _index_lock:
+            shards.add_to_index(targets[0].parent, targets[0].name, entry)
