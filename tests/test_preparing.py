@@ -297,7 +297,11 @@ def test_a_filled_folder_is_left_alone(side_by_side_folder, tmp_path):
     for overwrite, message in ((False, "mine is not empty"), (True, "mine was not made by this command")):
         with pytest.raises(InputError, match=message):
             preparing.cut(str(side_by_side_folder), str(tmp_path / "mine"), overwrite=overwrite)
-    assert files(tmp_path / "mine") == ["holiday.png"]
+    for text in ("", "[1]", "{}", '{"finished": true}'):  # somebody else's
+        (tmp_path / "mine" / "prepare.json").write_text(text)
+        with pytest.raises(InputError, match="mine was not made by this command"):
+            preparing.cut(str(side_by_side_folder), str(tmp_path / "mine"), overwrite=True)
+    assert files(tmp_path / "mine") == ["holiday.png", "prepare.json"]
     (tmp_path / "file").write_text("x")
     with pytest.raises(InputError, match="file is a file; choose another --output"):
         preparing.cut(str(side_by_side_folder), str(tmp_path / "file"))

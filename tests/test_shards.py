@@ -149,10 +149,12 @@ def test_missing_cut_and_damaged_shards_are_named(packed):
 
 
 @pytest.mark.parametrize("text", ["", "[]", "{}", '{"format": "x", "shards": {}}', '{"format": "tf_pix2pix shards 1"}'])
-def test_a_damaged_index_is_named(packed, text):
+def test_a_damaged_index_is_named_and_made_again(two_folders, packed, text):
     (packed / shards.INDEX).write_text(text)
     with pytest.raises(InputError, match="shards.json is (no index of shards|of the format 'x')"):
         load_pairs(str(packed))
+    preparing.shards(str(two_folders), str(packed), shard_mb=0.004, overwrite=True)
+    assert_same_pairs(two_folders, packed)
 
 
 def test_sides_are_in_the_shards(packed):

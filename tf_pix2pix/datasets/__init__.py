@@ -1,7 +1,6 @@
 """Where pairs come from: one module per kind of source, one table of names. Importing it registers the published sets
 with TensorFlow Datasets, as pix2pix/NAME."""
 
-import json
 from pathlib import Path
 
 from tf_pix2pix.datasets import folder, published, shards, synthetic_facades
@@ -43,7 +42,7 @@ def load_pairs(
         return DATASETS[dataset](dataset, data_dir, size)
     if Path(dataset).is_dir():
         record = Path(dataset, RECORD)
-        if record.is_file() and json.loads(record.read_text()).get("finished") is False:
+        if record.is_file() and b'"finished": false' in record.read_bytes():
             raise InputError(f"{dataset} is unfinished; run the command in {record} again, and it goes on")
         if Path(dataset, shards.INDEX).is_file():
             if input_dir or target_dir:

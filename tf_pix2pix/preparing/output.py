@@ -59,7 +59,7 @@ def carry_out(
     files.check_writable(output, "--output")
     if not overwrite:
         _check_resumable(output, jobs, record)
-    elif _is_filled(output) and not (output / RECORD).exists():
+    elif _is_filled(output) and not _read_record(output):
         raise InputError(f"{output} was not made by this command, which replaces only its own; choose another --output")
     with files.locked(output, "writes to", "--output"):
         if overwrite:
@@ -113,10 +113,11 @@ def _check_resumable(output: Path, jobs: Sequence[Job], record: dict[str, Any]) 
     """Raises InputError where the folder has anything in it but what this very command would make."""
     if not _is_filled(output):
         return
-    if not (output / RECORD).exists():
-        raise InputError(f"{output} is not empty; choose another --output")
     ways_out = "choose another --output, or replace it with --overwrite"
-    if _read_record(output) != record:
+    before = _read_record(output)
+    if not before:
+        raise InputError(f"{output} is not empty; choose another --output")
+    if before != record:
         raise InputError(f"{output} was made by another command, that in {output / RECORD}; {ways_out}")
     planned = {target for job in jobs for target in job.targets}
     own = {RECORD, shards.INDEX}
@@ -128,8 +129,8 @@ def _check_resumable(output: Path, jobs: Sequence[Job], record: dict[str, Any]) 
 
 def _clear(output: Path) -> None:
     """Removes what was made before; stopped half-way, what is left counts as unfinished."""
-    if (output / RECORD).exists():
-        _write_record(output, _read_record(output), finished=False)
+    if before := _read_record(output):
+        _write_record(output, before, finished=False)
     for path in _made(output):
         if path.name != RECORD:
             path.unlink()
@@ -148,13 +149,13 @@ def _made(output: Path) -> Iterator[Path]:
 
 
 def _read_record(output: Path) -> dict[str, Any]:
-    """What made the folder; nothing where the file is damaged."""
+    """What made the folder; nothing where that was no command of ours."""
     try:
         before = dict(json.loads((output / RECORD).read_text()))
-    except (ValueError, TypeError):
+    except (FileNotFoundError, ValueError, TypeError):
         return {}
     before.pop("finished", None)
-    return before
+    return before if "command" in before else {}
 
 
 def _write_record(output: Path, record: dict[str, Any], finished: bool) -> None:

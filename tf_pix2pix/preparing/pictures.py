@@ -70,7 +70,8 @@ def write(path: Path, picture: Picture, quality: int | None = None) -> None:
     with files.written_beside(path) as beside:
         if path.suffix == ".jpg":
             if picture.palette or pixels.dtype != np.uint8 or pixels.shape[2] == 4:
-                raise InputError(f"{path.stem} has a palette, transparency or 16 bits: no JPEG; leave out --quality")
+                what = "a palette, transparency or 16 bits, which JPEG does not hold"
+                raise InputError(f"{path} is to be of a picture with {what}; leave out --quality")
             _image(picture).save(beside, format="JPEG", quality=quality, subsampling=0)
         elif pixels.dtype == np.uint16:  # Pillow writes gray ones only
             beside.write_bytes(tf.io.encode_png(pixels, _LEVEL).numpy())

@@ -17,7 +17,10 @@ _index_lock = threading.Lock()
 
 def plan(folder: str, found: dict[str, Files], output: Path, shard_bytes: float) -> list[Job]:
     """One job a shard, of about shard_bytes. A tenth of the pairs becomes val where there is none, as in training."""
-    before = shards.read_index(output) if (output / shards.INDEX).exists() else {}
+    try:
+        before = shards.read_index(output) if (output / shards.INDEX).exists() else {}
+    except InputError:  # it will be made again
+        before = {}
     jobs = []
     for split, pairs in hold_out(found, folder).items():
         chunks: list[list[tuple[Path, ...]]] = []
