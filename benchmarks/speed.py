@@ -31,7 +31,7 @@ REPOSITORY = Path(__file__).resolve().parent.parent
 PACKAGES = ("tensorflow", "keras", "torch", "ai-edge-litert", "onnxruntime")
 OURS, PEER = "tf_pix2pix", "PyTorch"
 STEP_IMPORTS = ("tf_pix2pix.training.step",)
-GROWTH_BATCHES, GROWTH_REPETITIONS = (1, 2, 4, 8, 16), 3
+GROWTH_BATCHES, GROWTH_REPETITIONS = (1, 4, 16), 3
 START_UP_REPETITIONS = 5
 PRECISION_REPETITIONS = 3  # a step in half precision takes a CPU a minute
 
