@@ -11,7 +11,7 @@ ROWS = [
     {"errors"},
     {"files"},
     {"config", "convolutions", "images", "model_card"},
-    {"datasets", "layers", "losses", "metrics"},
+    {"datasets", "layers", "losses", "metrics", "tasks"},
     {"input_pipeline", "preparing", "networks", "inference", "tiling", "checkpoints"},
     {"runs", "runtimes", "report"},
     {"training", "translation", "exporting"},

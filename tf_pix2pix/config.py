@@ -13,6 +13,17 @@ from tf_pix2pix.errors import InputError
 Size = tuple[int, int]  # (height, width) in pixels
 MAX_SEED = 2**31 - 1  # the discriminator's seed is one more, and TensorFlow's are int32
 
+# What a task needs to know beside the photo: field -> the tasks that have it, with their defaults.
+TASK_SETTINGS: dict[str, dict[str, Any]] = {
+    "task_scale": {"super_resolution": 4},
+    "task_sigma": {"edges": 1.5, "soft_edges": 1.0, "sketch": 4.0, "denoise": 25.0, "deblur": 2.0},
+    "task_share": {"inpaint": 0.2},
+}
+
+
+def _task_help(name: str, text: str) -> str:
+    return f"{text} (default: {', '.join(f'{task} {value}' for task, value in TASK_SETTINGS[name].items())})"
+
 
 def _field(
     default: Any,
@@ -53,6 +64,20 @@ class TrainConfig:
     direction: str = _field("AtoB", "which side is translated to which", choices=("AtoB", "BtoA"))
     input_channels: int | None = _field(None, "1, 3 or 4 (default: as in the files)", minimum=1)
     output_channels: int | None = _field(None, "1, 3 or 4 (default: as in the files)", minimum=1)
+    task: str | None = _field(
+        None,
+        "make the input pictures from the target pictures; a folder then holds plain photos",
+        choices="tasks.TASKS",
+    )
+    task_scale: int | None = _field(None, _task_help("task_scale", "how many times larger: 2, 4 or 8"))
+    task_sigma: float | None = _field(
+        None,
+        _task_help("task_sigma", "standard deviation of the blur, in pixels, or of the noise, in 8-bit levels"),
+        minimum=0.1,
+    )
+    task_share: float | None = _field(
+        None, _task_help("task_share", "about how much of a picture is masked"), minimum=0.01
+    )
     max_bad_images: int = _field(0, "so many unreadable pairs are left out, more end the run", minimum=0)
     cache_gb: float = _field(
         2.0, "a set that fits into so many GB of memory is kept there decoded", minimum=0, may_change=True
@@ -167,6 +192,27 @@ class TrainConfig:
             )
         if bool(self.input_dir) != bool(self.target_dir):
             raise InputError("input_dir and target_dir go together; give both or neither")
+        self._check_task()
+
+    def _check_task(self) -> None:
+        """Raises InputError where something does not go with the task, and puts in the task's own defaults."""
+        for name, defaults in TASK_SETTINGS.items():
+            if self.task in defaults and getattr(self, name) is None:
+                object.__setattr__(self, name, defaults[self.task])  # so that a run's config says what it was
+            if self.task not in defaults and getattr(self, name) is not None:
+                what = f"task={self.task}" if self.task else "no task"
+                raise InputError(f"{name} goes with task={' or '.join(defaults)}, not with {what}; leave it out")
+        if self.task_scale not in (None, 2, 4, 8):
+            raise InputError(f"task_scale={self.task_scale} is none of 2, 4 and 8")
+        if (self.task_share or 0) > 0.9:
+            raise InputError(f"task_share={self.task_share} is too large; the most is 0.9")
+        if self.task and self.input_dir:
+            raise InputError(
+                f"task={self.task} makes the inputs itself, so that input_dir and target_dir are of no use; give the "
+                "folder of photos as dataset"
+            )
+        if self.task and self.output_channels == 4:
+            raise InputError(f"task={self.task} is for gray and RGB photos, not for output_channels=4")
 
     @property
     def jitter_size(self) -> Size:
@@ -178,9 +224,15 @@ class TrainConfig:
 
     @property
     def resize_methods(self) -> tuple[str, str]:
-        """How inputs and targets are resized."""
-        methods = self.resize_a, self.resize_b
-        return methods if self.direction == "AtoB" else methods[::-1]
+        """How inputs and targets are resized; with a task both as targets, which the inputs are made from."""
+        methods = (self.resize_a, self.resize_b)[:: 1 if self.direction == "AtoB" else -1]
+        return (methods[1], methods[1]) if self.task else methods
+
+    @property
+    def task_settings(self) -> dict[str, Any]:
+        """What the task needs to know, for tasks.input_maker: {"sigma": 25.0}."""
+        settings = {name: getattr(self, name) for name in TASK_SETTINGS}
+        return {name.removeprefix("task_"): value for name, value in settings.items() if value is not None}
 
     def to_json(self) -> str:
         return json.dumps(dataclasses.asdict(self), indent=2) + "\n"
@@ -258,6 +310,12 @@ PRESETS: dict[str, dict[str, Any]] = {
     "edges2handbags": dict(direction="AtoB", epochs=15, batch_size=4, jitter=False, flip=False),
     # The direction is ours: no source at hand says which side of the published files is the day.
     "night2day": dict(direction="AtoB", epochs=17, batch_size=4),
+    # Tasks from plain photos.
+    **{task: dict(task=task) for task in ("colorize", "edges", "soft_edges", "sketch")},
+    **{
+        task: dict(task=task, dropout=0.0, gan_weight=0.0)
+        for task in ("super_resolution", "denoise", "inpaint", "deblur")
+    },
     # Not published models: the built-in set, and something to look at after minutes on a plain CPU.
     "synthetic_facades": dict(direction="BtoA", resize_b="nearest", epochs=200, batch_size=1),
     "demo": dict(

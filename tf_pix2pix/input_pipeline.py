@@ -1,7 +1,8 @@
 """From pairs of pictures to tf.data batches of (input_image, target_image), float32 [n, h, w, c] in [-1, 1].
 
 Two stages. `prepare` does what is the same each time a pair is seen (decode, direction, resize) and keeps the result
-in memory where it fits. `training_batches` does what is drawn afresh each time (order, crop, mirror), inside tf.data.
+in memory where it fits. `training_batches` does what is drawn afresh each time (order, crop, mirror, and where there is
+a task the input picture, which it makes from the target), inside tf.data.
 
 Example i of a run is a pure function of (seed, i), and batch s holds the examples s * batch_size onwards: a run starts
 at any step at no cost, gets the same batches whatever the number of threads, and shards by index.
@@ -22,6 +23,8 @@ from tf_pix2pix import images
 from tf_pix2pix.datasets.pairs import Pairs
 from tf_pix2pix.errors import InputError, listed
 
+TASK_STREAM = -1  # of the seed of an example: the jitter's is unfolded, those of the training step are from 0 on
+
 
 @dataclass(frozen=True)
 class PreparedPairs(Pairs):
@@ -39,10 +42,13 @@ def prepare(
     fit: str = "stretch",  # "stretch" to size; "cover" it, keeping the aspect; "none": own size, at least `size`
     resize_a: str = "bicubic",  # one of images.RESIZE_METHODS
     resize_b: str = "bicubic",
+    photos: bool = False,  # targets alone: a task makes the inputs; each is its own input until then
     max_bad: int = 0,  # so many bad pairs are left out
     cache_bytes: float = 2e9,  # the resized set is kept in memory when it is no larger
 ) -> PreparedPairs:
     """Pairs as the source has them -> Pairs of (input, target), uint8, resized, each picture with its own channels.
+
+    Photos lose an alpha channel, which must be opaque.
 
     A set that was not verified yet is read once as a whole, with a progress bar, so that what is wrong with it shows
     before training and not after hours. A verified one is read, and kept, as training comes to its pairs.
@@ -54,6 +60,10 @@ def prepare(
     def read_resized(index: int) -> tuple[np.ndarray, np.ndarray]:
         a, b = pairs.read(index)
         try:
+            if photos:
+                photo, resize = (b, resize_b) if direction == "AtoB" else (a, resize_a)
+                photo = images.with_channels(photo, min(photo.shape[2], 3))
+                return (_fit(photo, size, fit, resize),) * 2
             a, b = _fit(a, size, fit, resize_a), _fit(b, size, fit, resize_b)
         except ValueError as error:
             raise InputError(f"{pairs.names[index]}: {error}") from None
@@ -138,7 +148,7 @@ class _Found:
 def _read_first(read: Callable, pairs: Pairs, cache_bytes: float) -> _Found:
     """Reads the first pair of a set whose pairs are alike."""
     pair = read(0)
-    keeps = sum(side.nbytes for side in pair) * len(pairs) <= cache_bytes
+    keeps = _bytes(pair) * len(pairs) <= cache_bytes
     channels = [side.shape[2] for side in pair]
     return _Found(range(len(pairs)), [], channels, [pairs.names[0]] * 2, {0: pair}, keeps)
 
@@ -155,13 +165,17 @@ def _read_whole(read: Callable, pairs: Pairs, cache_bytes: float) -> _Found:
         for side, picture in enumerate(pair):
             if picture.shape[2] > found.channels[side]:
                 found.channels[side], found.widest[side] = picture.shape[2], pairs.names[index]
-        total_bytes += sum(side.nbytes for side in pair)
+        total_bytes += _bytes(pair)
         found.keeps = total_bytes <= cache_bytes
         if found.keeps:
             found.kept[index] = pair
     if not found.keeps:
         found.kept = {}
     return found
+
+
+def _bytes(pair: tuple[np.ndarray, np.ndarray]) -> int:
+    return pair[0].nbytes + (pair[1].nbytes if pair[1] is not pair[0] else 0)  # a photo is both sides
 
 
 def _read_ahead(read: Callable, count: int) -> Iterator[tuple[np.ndarray, np.ndarray] | InputError]:
@@ -208,6 +222,7 @@ def training_batches(
     steps: int | None = None,  # the step to stop before; None: go on for ever
     shard: int = 0,  # this worker's number of
     shards: int = 1,  # so many workers, each getting batch_size / shards of each batch
+    make_input: Callable[..., tf.Tensor] | None = None,  # a task's, from tasks.input_maker
 ) -> tf.data.Dataset:
     """Endless shuffled epochs of jittered pairs (paper, appendix 6.2), each pair once per epoch.
 
@@ -229,6 +244,8 @@ def training_batches(
         for picture in _read_in_graph(pairs, index):
             picture = _crop(picture, crop_size, top, left)
             pair.append(tf.reverse(picture, axis=[1]) if flip and mirror < 0.5 else picture)
+        if make_input:
+            pair[0] = make_input(pair[1], tf.random.fold_in([seed, i], TASK_STREAM))
         return tuple(images.to_float(picture) for picture in pair)
 
     stop = np.iinfo(np.int64).max // 2 if steps is None else steps * batch_size
@@ -240,15 +257,22 @@ def training_batches(
     )
 
 
-def held_out_batches(pairs: Pairs, *, batch_size: int, crop_size: tuple[int, int]) -> tf.data.Dataset:
+def held_out_batches(
+    pairs: Pairs, *, batch_size: int, crop_size: tuple[int, int], make_input: Callable[..., tf.Tensor] | None = None
+) -> tf.data.Dataset:
     """Every pair once, in order, the central crop, not mirrored; the last batch may be smaller.
+
+    make_input is a task's, from tasks.input_maker: it makes the same input of the same target each time.
 
     Returns:
       A dataset of (input_image, target_image), float32 [n, *crop_size, c] in [-1, 1].
     """
 
     def example(index):
-        return tuple(images.to_float(_crop(picture, crop_size, 0.5, 0.5)) for picture in _read_in_graph(pairs, index))
+        pair = [_crop(picture, crop_size, 0.5, 0.5) for picture in _read_in_graph(pairs, index)]
+        if make_input:
+            pair[0] = make_input(pair[1])
+        return tuple(images.to_float(picture) for picture in pair)
 
     examples = tf.data.Dataset.range(len(pairs))
     return examples.map(example, num_parallel_calls=tf.data.AUTOTUNE).batch(batch_size).prefetch(1)

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import tensorflow as tf
 
-from tf_pix2pix import images, inference, runs, runtimes, tiling
+from tf_pix2pix import images, inference, runs, runtimes, tasks, tiling
 from tf_pix2pix.config import TrainConfig
 from tf_pix2pix.errors import InputError, RunError, reason
 
@@ -146,36 +146,60 @@ class Translator:
         resize: str = "native",
         samples: int | None = None,
         noise_seed: int = 0,
+        task: bool = False,
+        enlarge: bool = False,
     ):
         """Translates one picture, uint8 [h, w, c], c = 1, 3 or 4, or a list of them, of any sizes.
 
-        Gray, RGB and RGBA become what the model takes where nothing is lost (images.with_channels).
+        Gray, RGB and RGBA become what the model takes where nothing is lost (images.with_channels). A model for inpaint
+        takes what is not opaque for holes.
 
         Args:
           resize: "native": in its own size; "train": resized to the size trained on, as the training pictures were, and
             the result back.
           samples: so many variants, with dropout as noise (paper, section 3.2); None: one, without noise.
           noise_seed: the same seed and picture give the same variants.
+          task: the picture is a plain photo: its input is made as in training, by the run's task and settings.
+          enlarge: super_resolution: the picture is a small one, to be made task_scale times as large.
 
         Returns:
           uint8 [h, w, c'] of the picture's own size, or a list of them; with `samples` a list of so many for each.
+          With `enlarge` height and width are task_scale times the picture's.
 
         Raises:
           InputError: a picture cannot be used, or the model cannot do what is asked; the message says why.
           RunError: the model failed in a picture (memory), or its server did.
         """
-        options = dict(resize=resize, samples=samples, noise_seed=noise_seed)
+        options = dict(resize=resize, samples=samples, noise_seed=noise_seed, task=task, enlarge=enlarge)
         self.check(**options)
         if isinstance(image, (list, tuple)):
             return [self.translate(one, **options) for one in image]
-        picture = self._checked(image)
+        picture = self._checked(image, task)
+        size = picture.shape[:2]
+        if enlarge:
+            size = tuple(self.config.task_scale * side for side in size)
+            picture = images.to_uint8(tasks.enlarge(images.to_float(picture), size)).numpy()
+        elif resize == "train":
+            picture = images.resize(picture, self.config.crop_size, self.config.resize_methods[0])
+        if task:
+            picture = tasks.input_maker(self.config.task, **self.config.task_settings)(picture).numpy()
+        elif self.config and self.config.task == "inpaint":
+            picture = tasks.with_holes_marked(picture)
         if samples is None:
-            return self._translated(picture, resize, self._generate)
+            return self._translated(picture, size, self._generate)
         noisy = self._make_noisy()
         variants = [lambda tile, number=number: noisy(tile, noise_seed, number) for number in range(samples)]
-        return [self._translated(picture, resize, variant) for variant in variants]
+        return [self._translated(picture, size, variant) for variant in variants]
 
-    def check(self, *, resize: str = "native", samples: int | None = None, noise_seed: int = 0) -> None:
+    def check(
+        self,
+        *,
+        resize: str = "native",
+        samples: int | None = None,
+        noise_seed: int = 0,
+        task: bool = False,
+        enlarge: bool = False,
+    ) -> None:
         """Raises InputError where the model cannot do what `translate` is asked for, whatever the picture."""
         if resize not in RESIZE:
             raise InputError(f"resize={resize} is unknown; choose one of {', '.join(RESIZE)}")
@@ -183,6 +207,17 @@ class Translator:
             raise InputError(
                 "resize=train needs the size trained on, which this model does not say; a server never does"
             )
+        if task or enlarge:
+            name = "task" if task else "enlarge"
+            if self.config is None:
+                raise InputError(
+                    f"{name} needs the task trained on, which this model does not say; a server never does"
+                )
+            if self.config.task is None or enlarge and self.config.task != "super_resolution":
+                trained = f"on task={self.config.task}" if self.config.task else "on pairs, not on a task"
+                raise InputError(f"{name} is of no use here: the model was trained {trained}")
+        if enlarge and (task or resize == "train"):
+            raise InputError(f"enlarge does not go with {'task' if task else 'resize=train'}; leave out one")
         if samples is not None:
             if not isinstance(samples, int) or samples < 1:
                 raise InputError(f"samples={samples} is no whole number from 1 on")
@@ -192,8 +227,8 @@ class Translator:
                 raise InputError("samples are drawn with the generator's dropout, which only a run directory has")
             self._make_noisy()
 
-    def _checked(self, picture: np.ndarray) -> np.ndarray:
-        """The picture with the channels that the model takes."""
+    def _checked(self, picture: np.ndarray, task: bool) -> np.ndarray:
+        """The picture with the channels that the model takes, or, for the task, those of the photos trained on."""
         what = type(picture).__name__
         if isinstance(picture, np.ndarray):
             what = f"{picture.dtype} {'x'.join(map(str, picture.shape))}"
@@ -204,17 +239,16 @@ class Translator:
         if self.config is None:  # a server looks for itself
             return picture
         try:
-            return images.with_channels(picture, self.config.input_channels)
+            return images.with_channels(picture, self.config.output_channels if task else self.config.input_channels)
         except ValueError as error:
             raise InputError(str(error)) from None
 
-    def _translated(self, picture: np.ndarray, resize: str, generate: Callable) -> np.ndarray:
-        """The picture through `generate`, resized before and back after if so wished."""
-        if resize == "native":
-            return self._translated_natively(picture, generate)
-        input_method, target_method = self.config.resize_methods
-        resized = images.resize(picture, self.config.crop_size, input_method)
-        return images.resize(self._translated_natively(resized, generate), picture.shape[:2], target_method)
+    def _translated(self, picture: np.ndarray, size: tuple[int, int], generate: Callable) -> np.ndarray:
+        """The picture through `generate`, resized to `size` after where it has another."""
+        translated = self._translated_natively(picture, generate)
+        return (
+            translated if size == picture.shape[:2] else images.resize(translated, size, self.config.resize_methods[1])
+        )
 
     def _translated_natively(self, picture: np.ndarray, generate: Callable) -> np.ndarray:
         """The picture in its own size, as a whole or in tiles."""

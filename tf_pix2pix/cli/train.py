@@ -3,6 +3,7 @@
 python run_train.py --dataset=synthetic_facades --preset=demo     something to look at after minutes, no files needed
 python run_train.py --dataset=facades                             a published set, with the paper's settings
 python run_train.py --dataset=my_folder --output_dir=runs/mine    your own pairs
+python run_train.py --dataset=my_photos --task=colorize           plain photos, from which the inputs are made
 """
 
 import dataclasses
@@ -26,8 +27,10 @@ def _run(argv: list[str]) -> None:
 
 
 def _flags() -> list[Flag]:
-    output_dir = "the run directory [runs/NAME_OF_THE_DATASET]; the same command again resumes the run in it"
-    preset = f"settings to start from [the data set's own]: {', '.join(PRESETS)}"
+    output_dir = (
+        "the run directory [runs/NAME_OF_THE_DATASET, or runs/NAME-TASK]; the same command again resumes the run in it"
+    )
+    preset = f"settings to start from [those of the data set, over them those of the task]: {', '.join(PRESETS)}"
     own = [Flag("output_dir", output_dir), Flag("preset", preset)]
     for field in dataclasses.fields(TrainConfig):
         text = field.metadata["help"]
@@ -57,10 +60,13 @@ def parse(argv: list[str]) -> tuple[TrainConfig, str]:
     preset = given.pop("preset", own_preset)
     if preset is not None and preset not in PRESETS:
         raise InputError(f"preset={preset} is unknown; choose one of {', '.join(PRESETS)}")
-    output_dir = given.pop("output_dir", None) or f"runs/{Path(given['dataset']).resolve().name}"
+    output_dir = given.pop("output_dir", None)
     if "epochs" in given and "steps" in given:
         raise InputError("--epochs and --steps both say how long to train; give one")
-    settings = {**PRESETS.get(preset, {}), **given}
+    task = given.get("task") or (preset if preset in table_keys("tasks.TASKS") else None)
+    base = own_preset if preset == task else preset  # a task's row goes over that of the data set
+    settings = {**PRESETS.get(base, {}), **PRESETS.get(task, {}), **given}
     if "epochs" in given:
         settings.pop("steps", None)
-    return TrainConfig(**settings), output_dir
+    name = "-".join(filter(None, [Path(given["dataset"]).resolve().name, task]))
+    return TrainConfig(**settings), output_dir or f"runs/{name}"

@@ -4,6 +4,7 @@ python -m tf_pix2pix.cli.translate --model=runs/mine sketch.png --output=photo.p
 python -m tf_pix2pix.cli.translate --model=runs/mine sketches/ --output=photos/         a folder, or "sketches/a*.png"
 python -m tf_pix2pix.cli.translate --model=exported/model-float16.tflite sketches/ --output=photos/
 python -m tf_pix2pix.cli.translate --model=http://localhost:8501/v1/models/pix2pix sketches/ --output=photos/
+python -m tf_pix2pix.cli.translate --model=runs/colorize --task photos/ --output=again/  plain photos, made gray first
 
 A model is a run directory, an exported SavedModel, .tflite or .onnx file, or the address of a TensorFlow Serving model.
 A picture that was translated before is left out, so that the same command goes on where it was stopped.
@@ -31,6 +32,10 @@ FLAGS = [
     ),
     Flag("side_by_side", "the pictures are pairs side by side: translate the half that is the input", bool, False),
     Flag("direction", "which half is the input; A is left (default: as the run)", choices=("AtoB", "BtoA")),
+    Flag("task", "the pictures are plain photos: make the inputs of them as in training with a task", bool, False),
+    Flag(
+        "enlarge", "super_resolution: make small pictures as many times larger as the model was trained to", bool, False
+    ),
     Flag("samples", "so many variants of each picture, with dropout as noise (a run only)", int),
     Flag("noise_seed", "of the variants; the same seed gives the same ones", int, 0),
     Flag("max_pixels", "pictures with more go through in overlapping tiles (default: what 2 GB of memory allow)", int),
@@ -140,14 +145,14 @@ def _translate_all(translator, jobs: dict[Path, list[Path]], settings: dict[str,
     direction = settings["direction"] or (translator.config and translator.config.direction)
     if settings["side_by_side"] and not direction:
         raise InputError("a server does not say which half is the input; give --direction=AtoB (left) or BtoA (right)")
-    options = {name: settings[name] for name in ("resize", "samples", "noise_seed")}
+    options = {name: settings[name] for name in ("resize", "samples", "noise_seed", "task", "enlarge")}
     translator.check(**options)
     failed = []
     for path, results in tqdm(jobs.items(), unit="picture", disable=None):
         try:
             picture = images.decode(path.read_bytes())
-            if settings["side_by_side"]:
-                picture = images.split_side_by_side(picture)[direction == "BtoA"]
+            if settings["side_by_side"]:  # of the target, a task makes the input
+                picture = images.split_side_by_side(picture)[(direction == "BtoA") != settings["task"]]
             translated = translator.translate(picture, **options)
             for result, variant in zip(results, translated if settings["samples"] else [translated], strict=True):
                 result.parent.mkdir(parents=True, exist_ok=True)

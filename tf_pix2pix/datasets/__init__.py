@@ -28,6 +28,7 @@ def load_pairs(
     size: tuple[int, int] = (286, 286),  # (height, width) of pictures that are drawn
     input_dir: str | None = None,  # folders: the sub-folder with A
     target_dir: str | None = None,  # folders: the sub-folder with B
+    photos: bool = False,  # folders: of plain photos, each of which is both A and B
 ) -> dict[str, Pairs]:
     """The splits "train", "val" and "test" of a set named in DATASETS, or of a folder of pairs or of shards of them.
 
@@ -48,5 +49,5 @@ def load_pairs(
             if input_dir or target_dir:
                 raise InputError(f"input_dir and target_dir are for folders; the shards in {dataset} have their sides")
             return shards.load(dataset)
-        return folder.load(dataset, input_dir=input_dir, target_dir=target_dir)
+        return folder.load(dataset, input_dir=input_dir, target_dir=target_dir, photos=photos)
     raise InputError(f"{dataset} is neither a folder nor a known data set; the data sets are {', '.join(DATASETS)}")

@@ -1,6 +1,6 @@
 """Pairs from a folder of one's own: side-by-side pictures, or two sub-folders of pictures paired by file stem.
 
-Either may lie directly in the folder or in its sub-folders train, val and test.
+Either may lie directly in the folder or in its sub-folders train, val and test; so may plain photos, for tasks.
 """
 
 import hashlib
@@ -10,16 +10,18 @@ from pathlib import Path
 import numpy as np
 
 from tf_pix2pix import images
-from tf_pix2pix.datasets.pairs import Pairs, decode_pair
+from tf_pix2pix.datasets.pairs import Pairs, decode_pair, decode_picture
 from tf_pix2pix.errors import InputError, listed
 
 SPLITS = ("train", "val", "test")
 HELD_OUT = 0.1  # the share of pairs held out where no split is given
 
-Files = dict[str, tuple[Path, ...]]  # file stem -> the side-by-side picture, or (A, B)
+Files = dict[str, tuple[Path, ...]]  # file stem -> the side-by-side picture or photo, or (A, B)
 
 
-def load(folder: str, *, input_dir: str | None = None, target_dir: str | None = None) -> dict[str, Pairs]:
+def load(
+    folder: str, *, input_dir: str | None = None, target_dir: str | None = None, photos: bool = False
+) -> dict[str, Pairs]:
     """The splits "train", "val", "test" of a folder; files that are no pictures are passed over.
 
     Without a val folder a tenth of the pairs is held out of train, by a hash of the file name, so always the same ones;
@@ -27,18 +29,21 @@ def load(folder: str, *, input_dir: str | None = None, target_dir: str | None = 
 
     Args:
       input_dir, target_dir: names of the sub-folders with A and B; needed where there are not exactly two.
+      photos: the pictures are plain photos; each is both A and B, the same array.
 
     Raises:
       InputError: nothing there, no pictures, files without partner, or no way to tell what is paired with what.
     """
-    files = hold_out(find(folder, input_dir, target_dir), folder)
+    files = hold_out(find(folder, input_dir, target_dir, photos), folder, "photos" if photos else "pairs")
     if "test" not in files:
         files["test"] = files["val"]
         print(f"{folder}: no test folder; val is used as test")
-    return {split: _pairs(list(files[split].values())) for split in SPLITS}
+    return {split: _pairs(list(files[split].values()), photos) for split in SPLITS}
 
 
-def find(folder: str | Path, input_dir: str | None = None, target_dir: str | None = None) -> dict[str, Files]:
+def find(
+    folder: str | Path, input_dir: str | None = None, target_dir: str | None = None, photos: bool = False
+) -> dict[str, Files]:
     """The files of each split that the folder has; of a folder without splits, all under "". Raises as load does."""
     root = Path(folder)
     if not root.is_dir():
@@ -48,17 +53,19 @@ def find(folder: str | Path, input_dir: str | None = None, target_dir: str | Non
         raise InputError(
             f"{root} has a sub-folder {given[0]} but none called train; put the training pairs into {root}/train"
         )
+    if photos:
+        return {split: _photos(root / split) for split in given or [""]}
     return {split: _files(root / split, input_dir, target_dir) for split in given or [""]}
 
 
-def hold_out(files: dict[str, Files], folder: str | Path) -> dict[str, Files]:
+def hold_out(files: dict[str, Files], folder: str | Path, what: str = "pairs") -> dict[str, Files]:
     """What `find` found, with "train" and "val" in any case: where there is no val, a tenth of train; it is said."""
     files = dict(files)
     if "" in files:
         files["train"] = files.pop("")
     if "val" not in files:
         files["train"], files["val"] = _hold_out(files["train"], Path(folder))
-        counts = f"{len(files['val'])} pairs held out by file name, {len(files['train'])} to train on"
+        counts = f"{len(files['val'])} {what} held out by file name, {len(files['train'])} to train on"
         print(f"{folder}: no val folder; {counts}")
     return files
 
@@ -95,6 +102,17 @@ def match(folder_a: Path, folder_b: Path) -> Files:
     return {stem: (a[stem], b[stem]) for stem in a}
 
 
+def _photos(folder: Path) -> Files:
+    """Finds the photos of one split: file stem -> path."""
+    if pictures := _pictures(folder):
+        return {stem: (path,) for stem, path in _by_stem(pictures).items()}
+    sub_folders = sorted(path.name for path in folder.iterdir() if path.is_dir() and _pictures(path))
+    there = f"its sub-folders {', '.join(sub_folders)} have" if sub_folders else "nor have its sub-folders"
+    raise InputError(
+        f"{folder} has no pictures ({', '.join(images.EXTENSIONS)}), {there}; a task takes a folder of plain photos"
+    )
+
+
 def _pictures(folder: Path) -> list[Path]:
     """The pictures directly in a folder, in order of their names."""
     return sorted(
@@ -114,7 +132,7 @@ def _by_stem(paths: Sequence[Path]) -> dict[str, Path]:
 
 def _hold_out(files: Files, root: Path) -> tuple[Files, Files]:
     if len(files) < 2:
-        raise InputError(f"{root} has a single pair; two are needed, one to train on and one to look at")
+        raise InputError(f"{root} has a single pair or photo; two are needed, one to train on and one to look at")
     by_hash = sorted(files, key=lambda stem: hashlib.sha256(stem.encode()).digest())
     held_out = set(by_hash[: max(1, round(HELD_OUT * len(files)))])
     return (
@@ -123,9 +141,10 @@ def _hold_out(files: Files, root: Path) -> tuple[Files, Files]:
     )
 
 
-def _pairs(files: Sequence[tuple[Path, ...]]) -> Pairs:
+def _pairs(files: Sequence[tuple[Path, ...]], photos: bool) -> Pairs:
     def read(index: int) -> tuple[np.ndarray, np.ndarray]:
-        return decode_pair(files[index], [read_file(path) for path in files[index]])
+        encoded = [read_file(path) for path in files[index]]
+        return (decode_picture(files[index][0], encoded[0]),) * 2 if photos else decode_pair(files[index], encoded)
 
     return Pairs(names=[" and ".join(map(str, paths)) for paths in files], read=read)
 

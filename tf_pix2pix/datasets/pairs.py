@@ -37,18 +37,21 @@ class Pairs:
         )
 
 
+def decode_picture(name: object, encoded: bytes) -> np.ndarray:
+    """A file's bytes -> uint8 [h, w, c], as images.decode. Raises InputError naming the file."""
+    try:
+        return images.decode(encoded)
+    except ValueError as error:
+        raise InputError(f"{name}: {error}") from None
+
+
 def decode_pair(names: Sequence[object], encoded: Sequence[bytes]) -> tuple[np.ndarray, np.ndarray]:
     """The bytes of one side-by-side file, or of the files of A and of B -> (A, B), as Pairs.read gives them.
 
     Raises:
       InputError: naming the file, where one is unreadable or the pair does not fit.
     """
-    pictures = []
-    for name, data in zip(names, encoded, strict=True):
-        try:
-            pictures.append(images.decode(data))
-        except ValueError as error:
-            raise InputError(f"{name}: {error}") from None
+    pictures = [decode_picture(name, data) for name, data in zip(names, encoded, strict=True)]
     if len(pictures) == 1:
         try:
             return images.split_side_by_side(pictures[0])

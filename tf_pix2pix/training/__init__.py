@@ -1,5 +1,6 @@
 """Training: `train` puts a run together; step.py is the mathematics, loop.py what is shown and kept on the way."""
 
+import contextlib
 import dataclasses
 import math
 import re
@@ -7,14 +8,16 @@ from pathlib import Path
 
 import tensorflow as tf
 
-from tf_pix2pix import checkpoints, files, runs
+from tf_pix2pix import checkpoints, files, runs, tasks
 from tf_pix2pix.config import TrainConfig, format_value
 from tf_pix2pix.datasets import load_pairs
 from tf_pix2pix.datasets.pairs import Pairs
-from tf_pix2pix.errors import RunError, reason
+from tf_pix2pix.errors import InputError, RunError, listed, reason
 from tf_pix2pix.input_pipeline import PreparedPairs, prepare, with_channels
 from tf_pix2pix.training.loop import run_loop, write_examples
 from tf_pix2pix.training.step import build_state
+
+FIRST_PHOTOS = 8  # looked at before all are read, where a task needs colours
 
 
 def train(config: TrainConfig, output_dir: str | Path) -> Path:
@@ -32,13 +35,23 @@ def train(config: TrainConfig, output_dir: str | Path) -> Path:
         size=config.jitter_size,
         input_dir=config.input_dir,
         target_dir=config.target_dir,
+        photos=config.task is not None,
     )
+    if config.task:
+        _check_photos(splits["train"], config)
     prepared = [
         _prepared(splits["train"], config, config.jitter_size),
         _prepared(splits["val"].spread(config.eval_pairs), config, config.crop_size),
     ]
-    train_pairs, held_out = with_channels(prepared, config.input_channels, config.output_channels)
+    wanted = None if config.task else config.input_channels  # the task decides
+    train_pairs, held_out = with_channels(prepared, wanted, config.output_channels)
     channels = [side.shape[2] for side in train_pairs.read(0)]
+    if config.task:
+        channels[0] = tasks.TASKS[config.task].input_channels or channels[1]
+        if config.input_channels not in (None, channels[0]):
+            raise InputError(
+                f"input_channels={config.input_channels}, but {config.task} makes {channels[0]}; leave it out"
+            )
     config = dataclasses.replace(config, input_channels=channels[0], output_channels=channels[1])
     runs.check(run_dir, config)  # again: now the channels are known
     total_steps = _total_steps(config, len(train_pairs))
@@ -47,7 +60,7 @@ def train(config: TrainConfig, output_dir: str | Path) -> Path:
     try:
         with files.locked(run_dir, "trains in"):
             print(
-                f"{len(train_pairs)} pairs to train on, {len(held_out)} held out; {config.direction}, "
+                f"{len(train_pairs)} pairs to train on, {len(held_out)} held out; {config.task or config.direction}, "
                 f"{format_value(config.crop_size)} pixels; generator {state.generator.count_params():,}, "
                 f"discriminator {state.discriminator.count_params():,} parameters; run directory {run_dir}"
             )
@@ -97,9 +110,25 @@ def _prepared(pairs: Pairs, config: TrainConfig, size: tuple[int, int]) -> Prepa
         fit=config.fit,
         resize_a=config.resize_a,
         resize_b=config.resize_b,
+        photos=config.task is not None,
         max_bad=config.max_bad_images,
         cache_bytes=config.cache_gb * 1e9,
     )
+
+
+def _check_photos(pairs: Pairs, config: TrainConfig) -> None:
+    """Raises InputError where the first photos that are read show that they are none for the task."""
+    if not tasks.TASKS[config.task].needs_colour:
+        return
+    some, seen = pairs.spread(FIRST_PHOTOS), {}
+    for index, name in enumerate(some.names):
+        with contextlib.suppress(InputError):  # an unreadable one is named later, with all others
+            seen[name] = some.read(index)[config.direction == "AtoB"]
+    if seen and all(map(tasks.is_gray, seen.values())):
+        raise InputError(
+            f"the photos are gray ({listed([*seen], most=3)}), but task={config.task} learns from photos in colour; "
+            "give others as dataset, or another task"
+        )
 
 
 def _kept(run_dir: Path) -> str:

@@ -12,7 +12,7 @@ import numpy as np
 import tensorflow as tf
 from tqdm import tqdm
 
-from tf_pix2pix import checkpoints, images, runs
+from tf_pix2pix import checkpoints, images, runs, tasks
 from tf_pix2pix.config import TrainConfig
 from tf_pix2pix.datasets.pairs import Pairs
 from tf_pix2pix.errors import RunError
@@ -96,7 +96,7 @@ def write_examples(run_dir: Path, config: TrainConfig, train_pairs: Pairs, held_
     """Keeps some pairs in the run, where it has none, as the network sees them: exports are checked with them."""
     for split, pairs in (("train", train_pairs), ("held_out", held_out)):
         if not runs.has_examples(run_dir, split):
-            examples = held_out_batches(pairs.spread(EXAMPLES[split]), batch_size=1, crop_size=config.crop_size)
+            examples = _held_out_batches(config, pairs.spread(EXAMPLES[split]))
             pictures = ([images.to_uint8(side[0]).numpy() for side in pair] for pair in examples)
             runs.write_examples(run_dir, split, pictures)
 
@@ -110,8 +110,14 @@ def _batches(config: TrainConfig, train_pairs: Pairs, start_step: int, total_ste
         seed=config.seed,
         start_step=start_step,
         steps=total_steps,
+        make_input=tasks.input_maker(config.task, **config.task_settings),
     )
     return iter(tf.distribute.get_strategy().experimental_distribute_dataset(batches))
+
+
+def _held_out_batches(config: TrainConfig, pairs: Pairs) -> tf.data.Dataset:
+    make_input = tasks.input_maker(config.task, **config.task_settings)
+    return held_out_batches(pairs, batch_size=1, crop_size=config.crop_size, make_input=make_input)
 
 
 class _Shown:
@@ -119,8 +125,8 @@ class _Shown:
 
     def __init__(self, config: TrainConfig, run_dir: Path, translate: Callable, held_out: Pairs):
         self._run_dir, self._translate = run_dir, translate
-        self._held_out = held_out_batches(held_out, batch_size=1, crop_size=config.crop_size)
-        self._samples = held_out_batches(held_out.spread(config.samples), batch_size=1, crop_size=config.crop_size)
+        self._held_out = _held_out_batches(config, held_out)
+        self._samples = _held_out_batches(config, held_out.spread(config.samples))
         self._summaries = runs.summary_writer(run_dir)
         records = runs.read_metrics(run_dir)
         self._best = min((record["val_l1"] for record in records if "val_l1" in record), default=math.inf)

@@ -117,7 +117,7 @@ def make_train_step(state: TrainState, config: TrainConfig) -> Callable[[tf.Tens
     @tf.function(jit_compile=config.xla, autograph=False)  # nothing here branches on tensors: traced twice as fast
     def train_step(input_image, target_image):
         # What is random in step s depends on (seed, s) alone, so that a resumed run is the one that was never stopped.
-        # Each use has a stream of its own: 0 the mixing, 1.. the dropouts; the input pipeline's are unfolded.
+        # Each use has a stream of its own: 0 the mixing, 1.. the dropouts; the input pipeline's are unfolded or -1.
         seed = tf.stack([tf.constant(config.seed, tf.int32), tf.cast(state.step, tf.int32)])
         for number, layer in enumerate(dropouts, start=1):
             layer.seed_generator.state.assign(tf.random.fold_in(seed, number))
