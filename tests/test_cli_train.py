@@ -67,6 +67,24 @@ def test_a_folder_is_the_same_with_a_slash(tmp_path, monkeypatch):
     assert config_of("--dataset=.")[1] == f"runs/{tmp_path.name}"
 
 
+def test_a_task_brings_its_preset_over_the_data_sets():
+    denoise = PRESETS["denoise"]
+    assert config_of("--dataset=photos/", "--task=denoise") == (
+        TrainConfig(dataset="photos", **denoise),
+        "runs/photos-denoise",
+    )
+    assert config_of("--dataset=photos", "--preset=denoise") == config_of("--dataset=photos", "--task=denoise")
+    both = PRESETS["facades"] | denoise
+    assert config_of("--dataset=facades", "--task=denoise")[0] == TrainConfig(dataset="facades", **both)
+    assert config_of("--dataset=facades", "--preset=denoise")[0] == TrainConfig(dataset="facades", **both)
+    demo = PRESETS["demo"] | denoise
+    assert config_of("--dataset=facades", "--preset=demo", "--task=denoise")[0] == TrainConfig(
+        dataset="facades", **demo
+    )
+    given = config_of("--dataset=x", "--task=denoise", "--task_sigma=3", "--dropout=0.25", "--output_dir=here")
+    assert (given[0].task_sigma, given[0].dropout, given[1]) == (3.0, 0.25, "here")
+
+
 def test_epochs_replace_a_presets_steps():
     config = config_of("--dataset=synthetic_facades", "--preset=demo", "--epochs=3")[0]
     assert (config.epochs, config.steps) == (3, None)
@@ -86,6 +104,16 @@ def test_epochs_replace_a_presets_steps():
         (["--dataset=x", "--epochs=2", "--steps=3"], "--epochs and --steps both"),
         (["--dataset=x", "--load_size=200"], "crop_size=256x256 is larger than load_size=200x200"),
         (["--dataset=x", "--generator=unets"], "generator=unets is unknown; choose one of unet, resnet"),
+        (["--dataset=x", "--task=colourise"], "task=colourise is unknown; choose one of colorize, edges"),
+        (
+            ["--dataset=x", "--task=edges", "--task_scale=2"],
+            "task_scale goes with task=super_resolution, not with task=edg",
+        ),
+        (["--dataset=x", "--task_sigma=much", "--task=edges"], "flag --task_sigma=much"),
+        (
+            ["--dataset=synthetic_facades", "--task=edges", "--input_channels=3", *QUICK],
+            "input_channels=3, but edges makes 1",
+        ),
         (["--dataset=/nowhere/at/all"], "/nowhere/at/all is neither a folder nor a known data set"),
         (["--dataset=synthetic_facades", "--crop_size=100"], "crop_size=100x100, generator=unet: .* such as 96, 104"),
         (["--dataset=synthetic_facades", "--crop_size=16"], "crop_size=16x16: .* lower discriminator_layers"),
@@ -103,6 +131,22 @@ def test_wrong_usage_is_one_line_and_exit_code_2(flags, message, capsys, tmp_pat
     with pytest.raises(InputError, match=message):
         raise InputError(err[0])
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("kind", ["gray files", "gray in RGB", "one in colour"])
+def test_gray_photos_are_none_to_learn_colours_from(kind, tmp_path, capsys):
+    for number in range(10):
+        channels = 1 if kind == "gray files" else 3
+        photo = random_picture(number, 40, 40, 1).repeat(channels, axis=2)
+        write_picture(tmp_path / "photos" / f"{number}.png", photo)
+    if kind == "one in colour":
+        write_picture(tmp_path / "photos" / "0.png", random_picture(0, 40, 40))
+    flags = [f"--dataset={tmp_path}/photos", "--task=colorize", f"--output_dir={tmp_path}/run", *QUICK]
+    assert main(["run_train.py", *flags]) == (0 if kind == "one in colour" else 2)
+    err = capsys.readouterr().err
+    assert (tmp_path / "run").exists() == (kind == "one in colour")
+    said = f"error: the photos are gray ({tmp_path}/photos/0.png, {tmp_path}/photos/1.png"
+    assert (said in err) == (kind != "one in colour")
 
 
 def bad_folder(kind: str, root: Path) -> Path:

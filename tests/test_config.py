@@ -1,10 +1,13 @@
 import dataclasses
 import importlib
+import json
 
 import pytest
 
 from tf_pix2pix.config import PRESETS, TrainConfig, choices, table_keys
+from tf_pix2pix.datasets.published import SETS
 from tf_pix2pix.errors import InputError
+from tf_pix2pix.tasks import TASKS
 
 
 def test_json_round_trip():
@@ -57,6 +60,19 @@ def test_it_cannot_be_changed():
         (dict(seed=2**31), "seed=2147483648 is too large"),
         (dict(samples=5, eval_pairs=4), "samples=5 is more than eval_pairs=4"),
         (dict(adversarial_loss="wgan-gp", norm="batch"), "wgan-gp does not go with norm=batch"),
+        (dict(task="colourize"), "task=colourize is unknown; choose one of colorize, edges, soft_edges, sketch"),
+        (dict(task_scale=2), "task_scale goes with task=super_resolution, not with no task; leave it out"),
+        (dict(task="denoise", task_scale=2), "task_scale goes with task=super_resolution, not with task=denoise"),
+        (
+            dict(task="colorize", task_sigma=2.0),
+            "task_sigma goes with task=edges or soft_edges or .* not with .*colorize",
+        ),
+        (dict(task="super_resolution", task_scale=3), "task_scale=3 is none of 2, 4 and 8"),
+        (dict(task="inpaint", task_share=0.95), "task_share=0.95 is too large; the most is 0.9"),
+        (dict(task="inpaint", task_share=0.0), "task_share=0.0 is too small"),
+        (dict(task="denoise", task_sigma=0.0), "task_sigma=0.0 is too small; the least is 0.1"),
+        (dict(task="edges", input_dir="a", target_dir="b"), "task=edges makes the inputs itself"),
+        (dict(task="edges", output_channels=4), "task=edges is for gray and RGB photos"),
     ],
 )
 def test_values_that_do_not_fit_are_named(fields, message):
@@ -78,7 +94,7 @@ def test_presets_are_configs(name):
 
 
 def test_presets_say_what_the_paper_says():
-    published = {name: TrainConfig(**PRESETS[name]) for name in PRESETS if name not in ("demo", "synthetic_facades")}
+    published = {name: TrainConfig(**PRESETS[name]) for name in SETS}
     table = {name: (c.epochs, c.batch_size, c.jitter, c.flip) for name, c in published.items()}
     assert table == {
         "facades": (200, 1, True, True),
@@ -89,6 +105,32 @@ def test_presets_say_what_the_paper_says():
         "night2day": (17, 4, True, True),
     }
     assert {name for name, c in published.items() if c.direction == "BtoA"} == {"facades", "cityscapes"}
+
+
+@pytest.mark.parametrize("task", TASKS)
+def test_a_task_has_a_preset_and_its_own_settings(task):
+    config = TrainConfig(**PRESETS[task])
+    assert config.task == task
+    assert config == TrainConfig.from_json(config.to_json())  # what it was is in the run's config.json
+
+
+def test_a_tasks_settings_can_be_given():
+    assert TrainConfig(task="denoise").task_settings == {"sigma": 25.0}
+    assert TrainConfig(task="denoise", task_sigma=3.0).task_settings == {"sigma": 3.0}
+    assert TrainConfig(task="super_resolution", task_scale=8).task_settings == {"scale": 8}
+    assert TrainConfig().task_settings == TrainConfig(task="colorize").task_settings == {}
+
+
+def test_a_config_from_before_there_were_tasks_is_read():
+    values = json.loads(TrainConfig(filters=3).to_json())
+    old = {name: value for name, value in values.items() if not name.startswith("task")}
+    assert TrainConfig.from_json(json.dumps(old)) == TrainConfig(filters=3)
+
+
+def test_what_a_task_makes_is_resized_as_its_photo():
+    sides = dict(resize_a="bicubic", resize_b="nearest", direction="BtoA")
+    assert TrainConfig(**sides).resize_methods == ("nearest", "bicubic")
+    assert TrainConfig(**sides, task="edges").resize_methods == ("bicubic", "bicubic")
 
 
 @pytest.mark.parametrize(

@@ -83,6 +83,34 @@ def test_split_folders(tmp_path, given, side_by_side):
     assert all(pairs.read(0)[0].shape == pairs.read(0)[1].shape for pairs in splits.values())
 
 
+@pytest.mark.parametrize("given", [(), ("train",), ("train", "val", "test")])
+def test_plain_photos_are_both_sides(tmp_path, given, capsys):
+    """Whole, also those of an even width, read once, and held out as pairs of these names would be."""
+    for number, split in enumerate(given or [""]):
+        for stem in range(20 * number, 20 * number + 20):
+            write_picture(tmp_path / split / f"{stem}.png", random_picture(stem, 8, 16))
+    splits, pairs = load_pairs(str(tmp_path), photos=True), load_pairs(str(tmp_path))
+    for split, photos in splits.items():
+        assert photos.names == pairs[split].names
+        a, b = photos.read(1)
+        assert a is b
+        np.testing.assert_array_equal(a, random_picture(int(Path(photos.names[1]).stem), 8, 16))
+    assert ("2 photos held out by file name" in capsys.readouterr().out) == ("val" not in given)
+
+
+def test_a_folder_of_pairs_is_none_of_photos(tmp_path):
+    two_folders(tmp_path / "pairs")
+    with pytest.raises(
+        InputError, match="pairs has no pictures .*, its sub-folders a, b have; a task takes a folder of"
+    ):
+        load_pairs(str(tmp_path / "pairs"), photos=True)
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(
+        InputError, match="empty has no pictures .*, nor have its sub-folders; a task takes a folder of"
+    ):
+        load_pairs(str(tmp_path / "empty"), photos=True)
+
+
 def test_other_files_and_hidden_ones_are_passed_over(side_by_side_folder):
     (side_by_side_folder / "Thumbs.db").write_text("x")
     (side_by_side_folder / "._3.png").write_text("x")

@@ -5,9 +5,11 @@ import pytest
 import tensorflow as tf
 from conftest import random_picture
 
+from tf_pix2pix import images
 from tf_pix2pix.datasets.pairs import Pairs
 from tf_pix2pix.errors import InputError
 from tf_pix2pix.input_pipeline import held_out_batches, prepare, training_batches, with_channels
+from tf_pix2pix.tasks import input_maker
 
 JITTER = dict(batch_size=2, crop_size=(16, 24), flip=True, seed=3)
 
@@ -265,3 +267,77 @@ def test_a_picture_that_goes_missing_later_is_named_by_tf_data():
     with pytest.raises(tf.errors.OpError, match="InputError: x.png: No such file or directory"):
         for _ in range(100):
             next(batches)
+
+
+def photos_of(*pictures):
+    """Prepared photos, as a task gets them."""
+    return prepare(pairs_of(*pictures), direction="AtoB", size=pictures[0].shape[:2], photos=True)
+
+
+def task_batches(photos, task, start_step=0, seed=3, crop_size=(16, 24), flip=True, **settings):
+    make_input = input_maker(task, **settings)
+    options = dict(batch_size=1, crop_size=crop_size, flip=flip, seed=seed, start_step=start_step)
+    return [
+        tuple(side.numpy() for side in batch)
+        for batch in training_batches(photos, **options, steps=6, make_input=make_input)
+    ]
+
+
+@pytest.mark.parametrize("direction", ["AtoB", "BtoA"])
+def test_photos_are_the_targets_alone(direction):
+    target, other = random_picture(0, 30, 40), random_picture(1, 30, 40, 1)
+    sides = (other, images.with_channels(target, 4))[:: 1 if direction == "AtoB" else -1]
+    options = dict(direction=direction, size=(20, 20), resize_a="nearest", resize_b="bilinear", photos=True)
+    a, b = prepare(Pairs(["x"], lambda i: sides), **options).read(0)
+    assert a is b
+    np.testing.assert_array_equal(b, images.resize(target, (20, 20), "bilinear" if direction == "AtoB" else "nearest"))
+    with pytest.raises(InputError, match="file0.png: it has transparency, which 3 channels do not hold"):
+        photos_of(random_picture(0, 8, 8, 4))
+
+
+def test_photos_take_the_memory_of_one_side():
+    reads = []
+
+    def read(index):
+        reads.append(index)
+        return (random_picture(index, 8, 8),) * 2
+
+    photos = prepare(Pairs(["a", "b"], read), direction="AtoB", size=(8, 8), photos=True, cache_bytes=400)  # of 384
+    photos.read(1)
+    assert reads == [0, 1]
+
+
+def test_a_task_makes_the_input_from_the_jittered_target():
+    seen = set()
+    for gray, photo in task_batches(photos_of(random_picture(0, 40, 50)), "colorize"):
+        assert (gray.shape, photo.shape) == ((1, 16, 24, 1), (1, 16, 24, 3))
+        assert np.abs(gray[..., 0] - photo @ [0.299, 0.587, 0.114]).max() < 0.6 / 127.5
+        seen.add(photo.tobytes())
+    assert len(seen) == 6
+
+
+@pytest.mark.parametrize("task", ["denoise", "inpaint"])
+def test_what_a_task_draws_is_drawn_afresh_by_seed_and_example(task):
+    settings = dict(sigma=25.0) if task == "denoise" else dict(share=0.2)
+    photos = photos_of(random_picture(0, 16, 24))
+    whole = dict(crop_size=(16, 24), flip=False, **settings)  # no jitter: what differs is what the task draws
+    first = task_batches(photos, task, **whole)
+    assert len({photo.tobytes() for _, photo in first}) == 1
+    assert len({made.tobytes() for made, _ in first}) == 6  # one pair: each step is an epoch
+    np.testing.assert_array_equal(
+        [made for made, _ in first[4:]], [made for made, _ in task_batches(photos, task, start_step=4, **whole)]
+    )
+    other = task_batches(photos, task, seed=4, **whole)
+    assert not {made.tobytes() for made, _ in first} & {made.tobytes() for made, _ in other}
+
+
+def test_held_out_photos_have_the_same_input_always():
+    photos = photos_of(*(random_picture(number, 18, 26) for number in range(4)))
+
+    def noise(pairs):
+        options = dict(batch_size=1, crop_size=(16, 24), make_input=input_maker("denoise", sigma=25.0))
+        return [(made - photo).numpy().tobytes() for made, photo in held_out_batches(pairs, **options)]
+
+    assert noise(photos) == noise(photos)
+    assert len(set(noise(photos))) == 4
+    assert noise(photos.spread(2)) == noise(photos)[::2]  # whichever others there are

@@ -334,6 +334,32 @@ def test_resuming_keeps_everything_else_too(changed, tmp_path, fields):
     assert_same_run(tmp_path / "a", tmp_path / "b", 6)
 
 
+@pytest.mark.parametrize("task", ["inpaint", "denoise"])
+def test_a_task_stopped_and_resumed_is_never_stopped(changed, tmp_path, task):
+    for number in range(8):
+        write_picture(tmp_path / "photos" / f"{number}.png", random_picture(number, 40, 50))
+    config = changed(task=task, dataset=str(tmp_path / "photos"), resize_b="bicubic")
+    train(config, tmp_path / "whole")
+    for steps in (4, 6):
+        train(dataclasses.replace(config, steps=steps), tmp_path / "stopped")
+    assert_same_run(tmp_path / "stopped", tmp_path / "whole", 6)
+
+
+def test_a_run_of_a_task_keeps_what_it_made(changed, tmp_path, capsys):
+    """On the built-in pairs, whose photos are the targets (BtoA)."""
+    train(changed(task="inpaint"), tmp_path / "run")
+    assert "; inpaint, 32x32 pixels" in capsys.readouterr().out
+    config = runs.read_config(tmp_path / "run")
+    assert (config.task, config.task_share, config.input_channels, config.output_channels) == ("inpaint", 0.2, 4, 3)
+    for split in ("train", "held_out"):
+        for made, photo in runs.read_examples(tmp_path / "run", split):
+            known = made[:, :, 3] == 255
+            assert 0 < (~known).mean() < 0.5
+            np.testing.assert_array_equal(made[known][:, :3], photo[known])
+    with pytest.raises(InputError, match="another config: task_share 0.2 -> 0.3; give the same"):
+        train(changed(task="inpaint", task_share=0.3), tmp_path / "run")
+
+
 def command(config, run_dir):
     flags = [f"--output_dir={run_dir}"]
     for field in dataclasses.fields(config):

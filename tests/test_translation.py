@@ -11,9 +11,12 @@ import tensorflow as tf
 from conftest import TINY, random_picture
 from serving_double import ServingDouble
 
-from tf_pix2pix import checkpoints, images, inference, model_card, runs, runtimes, tiling
+from tf_pix2pix import checkpoints, images, inference, model_card, runs, runtimes, tasks, tiling
 from tf_pix2pix.errors import InputError, RunError
+from tf_pix2pix.exporting import export
+from tf_pix2pix.exporting.artifact import Options
 from tf_pix2pix.inference import make_translate
+from tf_pix2pix.training import train
 from tf_pix2pix.training.step import build_state
 from tf_pix2pix.translation import Translator
 
@@ -23,7 +26,7 @@ SIZES = [(1, 1), (1, 9), (31, 64), (64, 31), (33, 97), (200, 5)]
 
 def write_run(run_dir, **fields):
     """A run of untrained networks with large weights, so that what goes through them shows."""
-    config = dataclasses.replace(TINY, input_channels=3, output_channels=3, initializer="kaiming", **fields)
+    config = dataclasses.replace(TINY, **dict(input_channels=3, output_channels=3, initializer="kaiming") | fields)
     run_dir.mkdir(parents=True)
     runs.write_config(run_dir, config)
     state = build_state(config, 1)
@@ -487,3 +490,101 @@ def test_quiet_gives_stderr_back(capfd):
     os.write(2, b"said")
     assert capfd.readouterr().err == "said"
     assert len(os.listdir("/dev/fd")) == opened
+
+
+def task_translator(tmp_path, task, channels=3, **fields):
+    run_dir = write_run(tmp_path / task, task=task, input_channels=channels, **fields)
+    return Translator.from_run(run_dir, "latest")
+
+
+@pytest.mark.parametrize(("task", "channels"), [("colorize", 1), ("edges", 1), ("denoise", 3), ("inpaint", 4)])
+def test_a_plain_photo_is_prepared_as_in_training(tmp_path, task, channels):
+    translator = task_translator(tmp_path, task, channels)
+    photo = random_picture(0, 33, 40)
+    made = tasks.input_maker(task, **translator.config.task_settings)(photo).numpy()
+    translated = translator.translate(photo, task=True)
+    np.testing.assert_array_equal(translated, translator.translate(made))
+    np.testing.assert_array_equal(translator.translate([photo], task=True)[0], translated)
+    np.testing.assert_array_equal(translator.translate(images.with_channels(photo, 4), task=True), translated)
+    gray = photo[:, :, :1]
+    np.testing.assert_array_equal(
+        translator.translate(gray, task=True), translator.translate(gray.repeat(3, axis=2), task=True)
+    )
+    assert len(translator.translate(photo, task=True, samples=2)) == 2
+    small = images.resize(photo, (32, 32), "bicubic")  # TINY is BtoA: the target is A, whose way is bicubic
+    expected = images.resize(translator.translate(small, task=True), (33, 40), "bicubic")
+    np.testing.assert_array_equal(translator.translate(photo, task=True, resize="train"), expected)
+
+
+def test_a_held_out_photo_gets_the_input_that_the_run_has(changed, tmp_path):
+    train(changed(task="inpaint", steps=1), tmp_path / "run")
+    translator = Translator.from_run(tmp_path / "run")
+    seen = []
+    translator._generate = lambda image: seen.append(images.to_uint8(image[0]).numpy()) or image[..., :3]
+    for made, photo in runs.read_examples(tmp_path / "run", "held_out"):
+        translator.translate(photo, task=True)
+        np.testing.assert_array_equal(seen.pop(), made)
+
+
+def test_small_pictures_are_enlarged(tmp_path):
+    translator = task_translator(tmp_path, "super_resolution", task_scale=2)
+    picture = random_picture(0, 20, 33)
+    large = translator.translate(picture, enlarge=True)
+    assert large.shape == (40, 66, 3)
+    expected = images.resize(picture, (40, 66), "bicubic").astype(int)  # by Pillow
+    seen = []
+    translator._generate = lambda image: seen.append(image) or image
+    translator.translate(picture, enlarge=True)
+    difference = np.abs(images.to_uint8(seen[0][0]).numpy() - expected)
+    assert difference.mean() < 0.5
+    assert difference[4:-4, 4:-4].max() <= 1
+    np.testing.assert_array_equal(
+        large,
+        task_translator(tmp_path / "same", "super_resolution", task_scale=2).translate(
+            images.to_uint8(seen[0][0]).numpy()
+        ),
+    )
+
+
+def test_what_is_transparent_is_filled(tmp_path):
+    """Whatever colour an editor has left in the holes."""
+    translator = task_translator(tmp_path, "inpaint", 4)
+    picture = random_picture(0, 33, 40, 4)
+    picture[..., 3] = np.where(picture[..., 3] > 60, 255, 0)
+    other = np.where(picture[..., 3:] == 0, np.uint8([9, 9, 9, 0]), picture)
+    assert (picture != other).any()
+    np.testing.assert_array_equal(translator.translate(picture), translator.translate(other))
+    with pytest.raises(InputError, match="it has transparency, .*; without task, what is transparent is filled"):
+        translator.translate(picture, task=True)
+
+
+@pytest.mark.parametrize(
+    ("task", "options", "message"),
+    [
+        (None, {"task": True}, "task is of no use here: the model was trained on pairs, not on a task"),
+        ("denoise", {"enlarge": True}, "enlarge is of no use here: the model was trained on task=denoise"),
+        ("super_resolution", {"enlarge": True, "task": True}, "enlarge does not go with task"),
+        ("super_resolution", {"enlarge": True, "resize": "train"}, "enlarge does not go with resize=train"),
+    ],
+)
+def test_what_does_not_go_with_the_task_is_refused(task, options, message):
+    config = dataclasses.replace(TINY, task=task, input_channels=3, output_channels=3)
+    with pytest.raises(InputError, match=message):
+        Translator(np.array, config=config).translate(random_picture(0, 8, 8), **options)
+
+
+@pytest.mark.parametrize("option", ["task", "enlarge"])
+def test_a_server_does_not_say_its_task(option):
+    with pytest.raises(InputError, match=f"{option} needs the task trained on, which this model does not say"):
+        Translator(np.array).translate(random_picture(0, 8, 8), **{option: True})
+
+
+def test_exported_models_have_the_task(changed, tmp_path):
+    """And give the run's pictures, of RGBA with holes too."""
+    train(changed(task="inpaint", steps=1), tmp_path / "run")
+    export(tmp_path / "run", tmp_path / "exported", options=Options(tflite_precision=("float32",)))
+    run, photo = Translator.from_run(tmp_path / "run"), random_picture(0, 32, 32)
+    for name in ("1", "model-float32.tflite"):
+        exported = Translator.load(tmp_path / "exported" / name)
+        given = exported.translate(photo, task=True)
+        assert np.abs(given.astype(int) - run.translate(photo, task=True)).max() <= 1

@@ -117,14 +117,15 @@ TASKS = {
 def input_maker(task: str | None, **settings) -> Callable[..., tf.Tensor] | None:
     """A task as a function of pictures: (photo, seed=None) -> input picture, uint8 [h, w, c] each; None without a task.
 
-    The input is rounded to 8 bits, as it would be in a file. Without a seed it is drawn by one that the photo itself
-    gives: the same photo has the same input always.
+    It is traced once for sizes not seen before, and takes photos of one number of channels. The input is rounded to 8
+    bits, as it would be in a file. Without a seed it is drawn by one that the photo itself gives: the same photo has
+    the same input always.
     """
     if task is None:
         return None
 
+    @tf.function(reduce_retracing=True, autograph=False)
     def make_input(photo, seed=None):
-        photo = tf.convert_to_tensor(photo)
         made = TASKS[task].make(images.to_float(photo), _seed_of(photo) if seed is None else seed, **settings)
         return images.to_uint8(made)
 
@@ -162,10 +163,10 @@ def _blur(picture, sigma):
     width = math.ceil(4 * sigma)
     kernel = np.exp(-0.5 * (np.arange(-width, width + 1) / sigma) ** 2)
     kernel = (kernel / kernel.sum()).astype(np.float32)
-    height, breadth = tf.unstack(tf.shape(picture)[:2])
-    wide = _bordered(picture, width)
-    rows = sum(weight * wide[start : start + height] for start, weight in enumerate(kernel))
-    return sum(weight * rows[:, start : start + breadth] for start, weight in enumerate(kernel))
+    planes = tf.transpose(_bordered(picture, width), [2, 0, 1])[..., tf.newaxis]
+    for shape in ([-1, 1, 1, 1], [1, -1, 1, 1]):
+        planes = tf.nn.conv2d(planes, kernel.reshape(shape), strides=1, padding="VALID")
+    return tf.transpose(planes[..., 0], [1, 2, 0])
 
 
 def _neighbours(picture):

@@ -46,6 +46,7 @@ class Translator:
         self.config, self.max_pixels = config, max_pixels
         self._generate, self._multiple, self._fixed_size = generate, multiple, fixed_size
         self._make_noisy = make_noisy
+        self._make_input = config and tasks.input_maker(config.task, **config.task_settings)
 
     @classmethod
     def from_run(
@@ -182,7 +183,7 @@ class Translator:
         elif resize == "train":
             picture = images.resize(picture, self.config.crop_size, self.config.resize_methods[0])
         if task:
-            picture = tasks.input_maker(self.config.task, **self.config.task_settings)(picture).numpy()
+            picture = self._make_input(tf.constant(picture)).numpy()
         elif self.config and self.config.task == "inpaint":
             picture = tasks.with_holes_marked(picture)
         if samples is None:
@@ -241,7 +242,8 @@ class Translator:
         try:
             return images.with_channels(picture, self.config.output_channels if task else self.config.input_channels)
         except ValueError as error:
-            raise InputError(str(error)) from None
+            hint = "; without task, what is transparent is filled" if task and self.config.task == "inpaint" else ""
+            raise InputError(f"{error}{hint}") from None
 
     def _translated(self, picture: np.ndarray, size: tuple[int, int], generate: Callable) -> np.ndarray:
         """The picture through `generate`, resized to `size` after where it has another."""
