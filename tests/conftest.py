@@ -51,6 +51,13 @@ def random_picture(seed: int, height: int, width: int, channels: int = 3) -> np.
     return np.random.default_rng(seed).integers(0, 256, (height, width, channels), dtype=np.uint8)
 
 
+def pillow_bicubic(picture: np.ndarray, size: tuple[int, int]) -> np.ndarray:
+    """[h, w, c] in 0..255 -> float32 [*size, c], by Pillow without rounding."""
+    planes = [Image.fromarray(plane.astype(np.float32)) for plane in np.moveaxis(picture, 2, 0)]
+    resized = [np.asarray(plane.resize(size[::-1], Image.Resampling.BICUBIC)) for plane in planes]
+    return np.clip(np.stack(resized, axis=2), 0, 255)
+
+
 def write_picture(path: Path, picture: np.ndarray) -> Path:
     path.parent.mkdir(parents=True, exist_ok=True)
     Image.fromarray(picture[:, :, 0] if picture.shape[2] == 1 else picture).save(path)
@@ -80,6 +87,16 @@ def tiny_run(tmp_path_factory):
 
     run_dir = tmp_path_factory.mktemp("tiny") / "run"
     train(TINY, run_dir)
+    return run_dir
+
+
+@pytest.fixture(scope="session")
+def inpaint_run(tmp_path_factory):
+    """The directory of a run of TINY that fills holes: RGBA in, RGB out. Its photos are the targets (TINY is BtoA)."""
+    from tf_pix2pix.training import train
+
+    run_dir = tmp_path_factory.mktemp("inpaint") / "run"
+    train(dataclasses.replace(TINY, task="inpaint", steps=1), run_dir)
     return run_dir
 
 

@@ -146,4 +146,4 @@ def test_choices_read_from_source_are_the_tables_keys(where):
 def test_every_field_has_help_and_every_default_is_allowed():
     for field in dataclasses.fields(TrainConfig):
         assert field.metadata["help"]
-        assert not choices(field) or field.default in choices(field)
+        assert not choices(field) or field.default is None or field.default in choices(field)

@@ -154,7 +154,7 @@ def test_an_empty_folder(tmp_path):
 
 def test_a_single_pair_is_too_few(tmp_path):
     write_picture(tmp_path / "1.png", random_picture(0, 8, 16))
-    with pytest.raises(InputError, match="has a single pair; two are needed"):
+    with pytest.raises(InputError, match="has a single pair or photo; two are needed"):
         load_pairs(str(tmp_path))
 
 
