@@ -334,11 +334,10 @@ def test_resuming_keeps_everything_else_too(changed, tmp_path, fields):
     assert_same_run(tmp_path / "a", tmp_path / "b", 6)
 
 
-@pytest.mark.parametrize("task", ["inpaint", "denoise"])
-def test_a_task_stopped_and_resumed_is_never_stopped(changed, tmp_path, task):
+def test_a_task_stopped_and_resumed_is_never_stopped(changed, tmp_path):
     for number in range(8):
         write_picture(tmp_path / "photos" / f"{number}.png", random_picture(number, 40, 50))
-    config = changed(task=task, dataset=str(tmp_path / "photos"), resize_b="bicubic")
+    config = changed(task="inpaint", dataset=str(tmp_path / "photos"), resize_b="bicubic")
     train(config, tmp_path / "whole")
     for steps in (4, 6):
         train(dataclasses.replace(config, steps=steps), tmp_path / "stopped")

@@ -319,7 +319,7 @@ PRESETS: dict[str, dict[str, Any]] = {
     "medical": dict(fit="cover", flip=False, **_RESTORING),
     "style": dict(ema_decay=0.999),
     # Tasks from plain photos.
-    **{task: dict(task=task) for task in ("colorize", "edges", "soft_edges", "sketch")},
+    **{task: dict(task=task, ema_decay=0.999) for task in ("colorize", "edges", "soft_edges", "sketch")},
     **{task: dict(task=task, **_RESTORING) for task in ("super_resolution", "denoise", "inpaint", "deblur")},
     # Not published models: the built-in set, and something to look at after minutes on a plain CPU.
     "synthetic_facades": dict(direction="BtoA", resize_b="nearest", epochs=200, batch_size=1),
