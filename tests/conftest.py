@@ -58,6 +58,14 @@ def pillow_bicubic(picture: np.ndarray, size: tuple[int, int]) -> np.ndarray:
     return np.clip(np.stack(resized, axis=2), 0, 255)
 
 
+def random_deep(seed: int, height: int, width: int, channels: int, dtype: str = "uint16") -> np.ndarray:
+    """All values of a whole-number dtype, or floats from -1000 to 3000."""
+    rng = np.random.default_rng(seed)
+    if dtype == "float32":
+        return rng.uniform(-1000, 3000, (height, width, channels)).astype(np.float32)
+    return rng.integers(0, np.iinfo(dtype).max + 1, (height, width, channels), dtype=dtype)
+
+
 def write_picture(path: Path, picture: np.ndarray) -> Path:
     path.parent.mkdir(parents=True, exist_ok=True)
     Image.fromarray(picture[:, :, 0] if picture.shape[2] == 1 else picture).save(path)

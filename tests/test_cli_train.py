@@ -170,9 +170,8 @@ def bad_folder(kind: str, root: Path) -> Path:
 
 BAD = {
     "truncated": "4.png: it cannot be decoded",
-    "no picture": "4.png: it is not a PNG, JPEG, BMP, GIF or WebP picture",
+    "no picture": "4.png: it is not a PNG, JPEG, BMP, GIF, WebP, TIFF or NPY picture",
     "odd width": "4.png: it is 81 pixels wide, an odd number",
-    "16 bit": "4.png: it has 16 bits a channel, not 8 bits a channel",
     "empty file": "4.png: it is not a PNG",
 }
 
@@ -191,6 +190,19 @@ def test_a_bad_picture_ends_the_run_before_it_starts(kind, capsys, tmp_path):
     out, err = capsys.readouterr()
     assert f"left out 1 of 9 pairs (--max_bad_images=1): {root}/{BAD[kind]}" in err
     assert "8 pairs to train on, 1 held out" in out
+
+
+def test_a_picture_of_another_depth_ends_the_run_before_it_starts(capsys, tmp_path):
+    root = bad_folder("16 bit", tmp_path / "pairs")
+    flags = [f"--dataset={root}", f"--output_dir={tmp_path / 'run'}", *QUICK]
+    assert main(["run_train.py", *flags]) == 2
+    (err,) = (line for line in capsys.readouterr().err.splitlines() if line.startswith("error:"))
+    assert re.search(r"pairs/\d.png has 8 bits a channel but .*pairs/4.png has 16 bits a channel: a side needs one", err)
+    assert not (tmp_path / "run").exists()
+    depths = ["--input_depth=uint16", "--output_depth=uint16", "--input_range=0,4095"]
+    assert main(["run_train.py", *flags, *depths]) == 2
+    assert "it has 8 bits a channel, not 16 bits a channel of 0,4095" in capsys.readouterr().err
+    assert main(["run_train.py", *flags, *depths[:2]]) == 0
 
 
 def test_a_directory_that_is_no_run(capsys, tmp_path):

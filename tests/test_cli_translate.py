@@ -149,8 +149,8 @@ def test_every_odd_picture_is_translated_rightly_or_named(run, tmp_path, tiny_ru
     for name, said in {
         "alpha.png": "it has transparency",
         "deep.png": "it has 16 bits a channel",
-        "empty.png": "it is not a PNG, JPEG, BMP, GIF or WebP picture",
-        "text.jpg": "it is not a PNG, JPEG, BMP, GIF or WebP picture",
+        "empty.png": "it is not a PNG, JPEG, BMP, GIF, WebP, TIFF or NPY picture",
+        "text.jpg": "it is not a PNG, JPEG, BMP, GIF, WebP, TIFF or NPY picture",
         "cut.jpg": "it cannot be decoded",
         "huge.png": r"it cannot be decoded: Image size (3600000000 pixels) exceeds limit",
     }.items():

@@ -7,9 +7,10 @@ import zlib
 import numpy as np
 import pytest
 import tensorflow as tf
-from conftest import random_picture
+from conftest import random_deep, random_picture
 from PIL import Image, PngImagePlugin
-from test_images import SIXTEEN_BIT_RGB, encoded
+from test_images import encoded
+from test_images_coding import with_chunk
 
 from tf_pix2pix import images
 from tf_pix2pix.exporting.decoding import decode_or_refuse
@@ -22,38 +23,41 @@ JPEG_DIFFERENCE = 2
 
 
 @functools.cache
-def decoder(channels):
+def decoder(channels, format):
     @tf.function(input_signature=[tf.TensorSpec([], tf.string)], autograph=False)
     def decode(data):
-        return decode_or_refuse(data, channels, MAX_PIXELS)
+        return decode_or_refuse(data, channels, MAX_PIXELS, format)
 
     return decode
 
 
-def decoded(data: bytes, channels: int):
-    """What the graph makes of it: uint8 [h, w, channels], None where it is refused."""
-    picture, ok = decoder(channels)(data)
+def decoded(data: bytes, channels: int, format: images.Format = images.EIGHT_BITS):
+    """What the graph makes of it: [h, w, channels] of the format's depth, None where it is refused."""
+    picture, ok = decoder(channels, format)(data)
     assert ok or not np.any(picture)
     return picture.numpy() if ok else None
 
 
-def expected(data: bytes, channels: int):
+def expected(data: bytes, channels: int, format: images.Format = images.EIGHT_BITS):
+    if data.startswith((b"II", b"\x93NUMPY")):  # TIFF and NPY, which TensorFlow does not know
+        return None
     try:
-        return images.with_channels(images.decode(data), channels)
+        return images.with_channels(images.with_depth(images.decode(data), format), channels)
     except ValueError:
         return None
 
 
-def differing(kinds: dict[str, bytes], channels: int) -> list[str]:
+def differing(kinds: dict[str, bytes], channels: int, format: images.Format = images.EIGHT_BITS) -> list[str]:
     """The names of those that the graph decodes otherwise than Python does."""
     names = []
     for name, data in kinds.items():
-        ours, theirs = decoded(data, channels), expected(data, channels)
-        tolerance = JPEG_DIFFERENCE if name.startswith("JPEG") else 0
+        ours, theirs = decoded(data, channels, format), expected(data, channels, format)
+        tolerance = JPEG_DIFFERENCE * (257 if format.depth == "uint16" else 1) if name.startswith("JPEG") else 0
         if ours is None or theirs is None:
             same = ours is theirs
         else:
-            same = ours.shape == theirs.shape and np.abs(ours.astype(int) - theirs).max() <= tolerance
+            same = (ours.shape, ours.dtype) == (theirs.shape, theirs.dtype)
+            same = same and np.abs(ours.astype(int) - theirs).max() <= tolerance
         if not same:
             names.append(name)
     return names
@@ -117,7 +121,7 @@ def kinds() -> dict[str, bytes]:
         "PNG transparent rgb": encoded(rgb, "PNG", transparency=tuple(corner)),
         "PNG transparent 1 bit": encoded(gray.convert("1"), "PNG", transparency=0),
         "PNG 16 bits": encoded(Image.fromarray(np.zeros((4, 4), np.uint16)), "PNG"),
-        "PNG 16 bits rgb": SIXTEEN_BIT_RGB,
+        "PNG 16 bits rgb": images.encode(random_deep(0, 4, 5, 3)),
         "GIF transparent": encoded(palette, "GIF", transparency=3),
         "GIF unused transparency": encoded(few, "GIF", transparency=200),
         "GIF interlaced": encoded(palette, "GIF", interlace=1),
@@ -164,6 +168,49 @@ def test_every_kind_of_picture_is_decoded_as_python_does(channels):
     assert differing(files, channels) == []
     taken = sum(decoded(data, channels) is not None for data in files.values())
     assert taken >= {1: 15, 3: 50, 4: 60}[channels]
+
+
+DEEP = images.Format("uint16")
+
+
+def deep_kinds() -> dict[str, bytes]:
+    """PNGs of 16 bits: all colours, transparent ones, turned ones."""
+    pictures = {f"PNG of {channels}": random_deep(channels, 9, 6, channels) for channels in (1, 2, 3, 4)}
+    pictures["PNG opaque"] = images.with_channels(pictures["PNG of 3"], 4)
+    pictures["PNG gray as rgb"] = images.with_channels(pictures["PNG of 1"], 3)
+    files = {name: images.encode(picture) for name, picture in pictures.items()}
+    for channels in (1, 3):
+        colour = struct.pack(f">{channels}H", *pictures[f"PNG of {channels}"][2, 3])
+        files[f"PNG transparent {channels}"] = with_chunk(files[f"PNG of {channels}"], b"tRNS", colour)
+    for orientation in range(1, 9):
+        exif = turned(orientation).tobytes().removeprefix(b"Exif\0\0")
+        files[f"PNG turned {orientation}"] = with_chunk(files["PNG of 3"], b"eXIf", exif)
+    return files
+
+
+@pytest.mark.parametrize("channels", [1, 3, 4])
+def test_deep_pictures_are_decoded_as_python_does(channels):
+    """And those of 8 bits, which become 16."""
+    deep, files = deep_kinds(), kinds()
+    assert differing(deep | files, channels, DEEP) == []
+    taken = [sum(decoded(data, channels, DEEP) is not None for data in some.values()) for some in (deep, files)]
+    assert taken[0] >= {1: 2, 3: 12, 4: 16}[channels]
+    assert taken[1] >= {1: 15, 3: 50, 4: 60}[channels]
+    assert all(decoded(data, channels) is None for data in deep.values())  # into 8 bits
+
+
+def test_8_bits_do_not_become_16_of_a_range():
+    """A range says what 16 bits are of, not what 8 are."""
+    few = images.Format("uint16", (0.0, 4095.0))
+    files = deep_kinds() | of_every_format()
+    assert differing(files, 3, few) == []
+    assert [name for name, data in of_every_format().items() if decoded(data, 3, few) is not None] == []
+
+
+def test_a_deep_picture_that_is_cut_short_is_refused():
+    data = images.encode(random_deep(0, 20, 20, 3))
+    for share in (0.1, 0.4, 0.7, 0.95):
+        assert decoded(data[: int(share * len(data))], 3, DEEP) is None, share
 
 
 def test_a_jpeg_of_four_inks_is_converted_as_pillow_does():

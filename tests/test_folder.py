@@ -144,7 +144,8 @@ def test_what_is_neither_folder_nor_set_names_the_sets():
 
 def test_an_empty_folder(tmp_path):
     with pytest.raises(
-        InputError, match=r"has no pictures \(.png, .jpg, .jpeg, .bmp, .gif, .webp\), nor have its sub-folders"
+        InputError,
+        match=r"has no pictures \(.png, .jpg, .jpeg, .bmp, .gif, .webp, .tif, .tiff, .npy\), nor have its sub-folders",
     ):
         load_pairs(str(tmp_path))
     (tmp_path / "test").mkdir()

@@ -1,26 +1,14 @@
 import io
-import struct
 import warnings
-import zlib
 
 import numpy as np
 import pytest
 import tensorflow as tf
-from conftest import random_picture
+from conftest import random_deep, random_picture
 from PIL import Image
 
 from tf_pix2pix import files, images
-
-
-def sixteen_bit_rgb() -> bytes:
-    """A PNG of 2x2 pixels, which Pillow cannot write."""
-
-    def chunk(kind: bytes, data: bytes) -> bytes:
-        return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
-
-    header = struct.pack(">IIBBBBB", 2, 2, 16, 2, 0, 0, 0)
-    rows = zlib.compress((b"\0" + bytes(12)) * 2)
-    return b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + chunk(b"IDAT", rows) + chunk(b"IEND", b"")
+from tf_pix2pix.errors import InputError
 
 
 def encoded(picture: Image.Image, format: str, **options) -> bytes:
@@ -41,6 +29,41 @@ def test_values_outside_are_clipped_and_others_rounded():
     np.testing.assert_array_equal(images.to_uint8([-7.0, -1.0, 0.0, 0.999, 3.0]).numpy(), [0, 0, 128, 255, 255])
     half = tf.cast(tf.linspace(-1.0, 1.0, 1000), tf.bfloat16)
     np.testing.assert_array_equal(images.to_uint8(half), images.to_uint8(tf.cast(half, tf.float32)))
+
+
+def test_16_bits_come_back_exactly():
+    values = np.arange(65536, dtype=np.uint16).reshape(1, 256, 256, 1)
+    floats = images.to_float(values).numpy()
+    assert (floats.dtype, floats.min(), floats.max()) == (np.float32, -1.0, 1.0)
+    np.testing.assert_array_equal(images.from_float(floats, images.Format("uint16")), values)
+
+
+@pytest.mark.parametrize(
+    "format", [images.Format("uint16", (0.0, 4095.0)), images.Format("float32", (-1000.0, 3095.0))]
+)
+def test_a_range_is_what_becomes_one_and_minus_one(format):
+    low, high = format.bounds
+    values = np.linspace(low, high, 4096).astype(format.depth)
+    floats = images.to_float(values, format.range).numpy()
+    np.testing.assert_allclose(floats, np.linspace(-1, 1, 4096), atol=1e-6)
+    back = images.from_float(floats, format).numpy()
+    assert back.dtype == format.depth
+    np.testing.assert_allclose(back, values, atol=0 if format.depth == "uint16" else 1e-3)
+    assert images.to_float(np.array([high + 500], format.depth), format.range) == 1.0
+    np.testing.assert_array_equal(images.from_float([-3.0, 3.0], format), [low, high])
+
+
+@pytest.mark.parametrize(
+    ("depth", "range", "message"),
+    [
+        ("float32", None, "floats need a range"),
+        ("uint16", (0.0, 70000.0), "0,70000 is no range, from low to high, of 16 bits a channel"),
+        ("uint8", (9.0, 9.0), "9,9 is no range, from low to high, of 8 bits a channel"),
+    ],
+)
+def test_formats_that_cannot_be_are_named(depth, range, message):
+    with pytest.raises(InputError, match=message):
+        images.Format(depth, range)
 
 
 @pytest.mark.parametrize("format", ["PNG", "BMP"])
@@ -91,19 +114,14 @@ def test_exif_turns_a_picture_upright():
     assert images.decode(encoded(picture, "JPEG", exif=exif)).shape == (30, 20, 3)
 
 
-SIXTEEN_BIT_RGB = sixteen_bit_rgb()
-
-
 @pytest.mark.parametrize(
     ("data", "message"),
     [
-        (b"", "it is not a PNG, JPEG, BMP, GIF or WebP picture"),
-        (b"no picture", "it is not a PNG, JPEG, BMP, GIF or WebP picture"),
-        (encoded(Image.new("RGB", (4, 4)), "TIFF"), "it is not a PNG, JPEG, BMP, GIF or WebP picture"),
+        (b"", "it is not a PNG, JPEG, BMP, GIF, WebP, TIFF or NPY picture"),
+        (b"no picture", "it is not a PNG, JPEG, BMP, GIF, WebP, TIFF or NPY picture"),
         (encoded(Image.fromarray(random_picture(3, 64, 64)), "PNG")[:3000], "it cannot be decoded"),
         (encoded(Image.fromarray(random_picture(3, 64, 64)), "JPEG")[:1500], "it cannot be decoded"),
-        (encoded(Image.fromarray(np.zeros((4, 4), np.uint16)), "PNG"), "it has 16 bits a channel, not 8"),
-        (SIXTEEN_BIT_RGB, "it has 16 bits a channel, not 8 bits a channel; save it as an 8-bit picture"),
+        (encoded(Image.new("RGB", (4, 4)), "PPM"), "it is not a PNG, JPEG, BMP, GIF, WebP, TIFF or NPY picture"),
     ],
 )
 def test_what_cannot_be_decoded_says_why(data, message):
@@ -156,6 +174,64 @@ def test_photos_are_shrunk_with_antialiasing(method):
     shrunk = images.resize(stripes, (16, 16), method)
     assert shrunk.shape == (16, 16, 3)
     assert np.abs(shrunk[:, 2:-2].astype(int) - 127).max() <= 6  # gray; without antialiasing it is black or white
+
+
+@pytest.mark.parametrize("method", sorted(images.RESIZE_METHODS))
+@pytest.mark.parametrize("size", [(9, 11), (40, 50)])
+def test_deep_pictures_are_resized_as_others_are(method, size):
+    """To a level of 8 bits, and without their rounding."""
+    shallow = 64 + random_picture(0, 20, 30, 3) // 2  # nothing overshoots: 8 bits are clipped on the way, too
+    expected = images.resize(shallow, size, method)
+    deep = images.resize(images.with_depth(shallow, images.Format("uint16")), size, method)
+    floats = images.resize(shallow.astype(np.float32), size, method)
+    assert (deep.dtype, floats.dtype, deep.shape) == (np.uint16, np.float32, expected.shape)
+    tolerance = 0 if method == "nearest" else 1.5  # of 8 bits: each axis is rounded, and the weights are
+    assert np.abs(deep / 257 - expected).max() <= tolerance
+    assert np.abs(floats - np.clip(expected, shallow.min(), shallow.max())).max() <= tolerance
+    for values in (deep, floats):
+        assert method == "nearest" or len(np.unique(values)) > 256
+    assert shallow.min() <= floats.min() and floats.max() <= shallow.max()
+    edge = np.where(np.arange(30) < 15, np.uint16(0), np.uint16(65535))[np.newaxis, :, np.newaxis]
+    assert set(np.unique(images.resize(np.repeat(edge, 20, axis=0), (20, 90), method))) >= {
+        0,
+        65535,
+    }  # clipped, not wrapped
+
+
+def test_depths_change_without_loss_only():
+    shallow, deep = random_picture(0, 4, 4), random_deep(0, 4, 4, 3)
+    format = images.Format("uint16")
+    wide = images.with_depth(shallow, format)
+    assert wide.dtype == np.uint16
+    np.testing.assert_allclose(images.to_float(wide), images.to_float(shallow), atol=1e-6)
+    assert images.with_depth(deep, format) is deep
+    for picture, wanted, message in (
+        (deep, images.EIGHT_BITS, "it has 16 bits a channel, not 8 bits a channel; save it as an 8-bit picture"),
+        (
+            shallow,
+            images.Format("float32", (0.0, 1.0)),
+            "it has 8 bits a channel, not floats of 0,1; save it as a TIFF or",
+        ),
+        (deep.astype(np.float32), format, "it has floats, not 16 bits a channel; save it as a 16-bit PNG or TIFF"),
+        (shallow, images.Format("uint16", (0.0, 4095.0)), "it has 8 bits a channel, not 16 bits a channel of 0,4095"),
+    ):
+        with pytest.raises(ValueError, match=message):
+            images.with_depth(picture, wanted)
+
+
+def test_channels_of_deep_pictures_change_as_others_do():
+    gray = random_deep(0, 4, 4, 1)
+    rgba = images.with_channels(gray, 4)
+    assert rgba.dtype == np.uint16
+    np.testing.assert_array_equal(rgba[:, :, 3], np.full((4, 4), 65535))
+    np.testing.assert_array_equal(images.with_channels(rgba, 1), gray)
+    rgba[0, 0, 3] = 65534
+    with pytest.raises(ValueError, match="it has transparency"):
+        images.with_channels(rgba, 3)
+    floats = gray.astype(np.float32)
+    np.testing.assert_array_equal(images.with_channels(floats, 3), np.repeat(floats, 3, axis=2))
+    with pytest.raises(ValueError, match="it is floats of 1 channels, not 4; save it with 4"):
+        images.with_channels(floats, 4)
 
 
 def test_channels_change_without_loss_only():

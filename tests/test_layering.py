@@ -13,7 +13,7 @@ ROWS = [
     {"config", "convolutions", "images", "model_card"},
     {"datasets", "layers", "losses", "metrics", "tasks"},
     {"input_pipeline", "preparing", "networks", "inference", "tiling", "checkpoints"},
-    {"runs", "runtimes", "report"},
+    {"formats", "runs", "runtimes", "report"},
     {"training", "translation", "exporting"},
     {"evaluation"},
     {"__init__", "cli"},

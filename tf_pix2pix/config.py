@@ -11,6 +11,7 @@ from typing import Any, get_args
 from tf_pix2pix.errors import InputError
 
 Size = tuple[int, int]  # (height, width) in pixels
+Range = tuple[float, float]  # (low, high), values of pixels
 MAX_SEED = 2**31 - 1  # the discriminator's seed is one more, and TensorFlow's are int32
 
 # What a task needs to know beside the photo: field -> the tasks that have it, with their defaults.
@@ -23,6 +24,9 @@ TASK_SETTINGS: dict[str, dict[str, Any]] = {
 
 def _task_help(name: str, text: str) -> str:
     return f"{text} (default: {', '.join(f'{task} {value}' for task, value in TASK_SETTINGS[name].items())})"
+
+
+_DEPTHS = "images.DEPTHS"
 
 
 def _field(
@@ -64,6 +68,16 @@ class TrainConfig:
     direction: str = _field("AtoB", "which side is translated to which", choices=("AtoB", "BtoA"))
     input_channels: int | None = _field(None, "1, 3 or 4 (default: as in the files)", minimum=1)
     output_channels: int | None = _field(None, "1, 3 or 4 (default: as in the files)", minimum=1)
+    input_depth: str | None = _field(
+        None, "what a channel of the inputs is; 8-bit files become 16-bit (default: as in the files)", choices=_DEPTHS
+    )
+    output_depth: str | None = _field(None, "the same of the targets, and of what is translated", choices=_DEPTHS)
+    input_range: Range | None = _field(
+        None,
+        "LOW,HIGH: the inputs' values that become -1 and 1, others are clipped "
+        "(default: all of 8 or 16 bits; of floats the least and the most in the training pairs)",
+    )
+    output_range: Range | None = _field(None, "LOW,HIGH: the same of the targets")
     task: str | None = _field(
         None,
         "make the input pictures from the target pictures; a folder then holds plain photos",
@@ -158,6 +172,12 @@ class TrainConfig:
                 continue
             if not _is_of(value, kind(field)):
                 raise InputError(f"{field.name}={value!r} is no {_KIND_NAMES[kind(field)]}")
+            if kind(field) is Range:
+                value = tuple(map(float, value))
+                object.__setattr__(self, field.name, value)  # of whole numbers too, which sizes are of
+                if not -math.inf < value[0] < value[1] < math.inf:
+                    raise InputError(f"{field.name}={format_value(value)} is not from a low to a high number")
+                continue
             minimum, allowed = field.metadata["minimum"], choices(field)
             if allowed and value not in allowed:
                 raise InputError(f"{field.name}={value} is unknown; choose one of {', '.join(allowed)}")
@@ -239,7 +259,7 @@ class TrainConfig:
 
     @classmethod
     def from_json(cls, text: str) -> "TrainConfig":
-        """The config that `to_json` wrote.
+        """The config that `to_json` wrote; what is missing is as it was before there was such a field.
 
         Raises:
           InputError: the text is no JSON object, or has a key that is no field.
@@ -253,29 +273,40 @@ class TrainConfig:
         known = {field.name for field in dataclasses.fields(cls)}
         if unknown := sorted(values.keys() - known):
             raise InputError(f"unknown config key {', '.join(unknown)}; written by another version of tf_pix2pix?")
+        values = {"input_depth": "uint8", "output_depth": "uint8"} | values  # once, there was no other
         return cls(**{key: tuple(value) if isinstance(value, list) else value for key, value in values.items()})
 
 
 def kind(field: dataclasses.Field) -> Any:
-    """A field's type, without the "or None": int, float, bool, str or Size."""
+    """A field's type, without the "or None": int, float, bool, str, Size or Range."""
     parts = [part for part in get_args(field.type) if part is not type(None)]
     return parts[0] if type(None) in get_args(field.type) else field.type
 
 
-_KIND_NAMES = {int: "whole number", float: "number", bool: "true or false", str: "text", Size: "(height, width)"}
+_KIND_NAMES = {
+    int: "whole number",
+    float: "number",
+    bool: "true or false",
+    str: "text",
+    Size: "(height, width)",
+    Range: "(low, high)",
+}
 
 
 def _is_of(value: Any, kind: Any) -> bool:
-    if kind is Size:
-        return isinstance(value, tuple) and len(value) == 2 and all(_is_of(side, int) for side in value)
+    if kind in (Size, Range):
+        part = int if kind is Size else float
+        return isinstance(value, tuple) and len(value) == 2 and all(_is_of(side, part) for side in value)
     if isinstance(value, bool):
         return kind is bool
     return isinstance(value, (int, float) if kind is float else kind)
 
 
 def format_value(value: Any) -> str:
-    """A field's value as a flag takes it: sizes as HEIGHTxWIDTH."""
-    return "x".join(map(str, value)) if isinstance(value, tuple) else str(value)
+    """A field's value as a flag takes it: sizes as HEIGHTxWIDTH, ranges as LOW,HIGH."""
+    if isinstance(value, tuple):
+        return ("," if isinstance(value[0], float) else "x").join(map(str, value))
+    return str(value)
 
 
 def choices(field: dataclasses.Field) -> tuple[str, ...] | None:

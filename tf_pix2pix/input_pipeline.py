@@ -28,10 +28,12 @@ TASK_STREAM = -1  # of the seed of an example: the jitter's is unfolded, those o
 
 @dataclass(frozen=True)
 class PreparedPairs(Pairs):
-    """Pairs of (input, target), resized."""
+    """Pairs of (input, target), resized. What is told of both sides is of the pairs that were read."""
 
     channels: tuple[int, int] = (0, 0)  # the most that an input and a target have
     widest: tuple[str, str] = ("", "")  # which pairs those are
+    depths: tuple[dict[str, str], dict[str, str]] = ({}, {})  # of an input and a target, and the first pair of each
+    extremes: tuple[tuple | None, tuple | None] = (None, None)  # (the least, the most) value, where all were read
 
 
 def prepare(
@@ -46,7 +48,7 @@ def prepare(
     max_bad: int = 0,  # so many bad pairs are left out
     cache_bytes: float = 2e9,  # the resized set is kept in memory when it is no larger
 ) -> PreparedPairs:
-    """Pairs as the source has them -> Pairs of (input, target), uint8, resized, each picture with its own channels.
+    """Pairs as the source has them -> Pairs of (input, target), resized, each with its own channels and depth.
 
     Photos lose an alpha channel, which must be opaque.
 
@@ -57,31 +59,41 @@ def prepare(
       InputError: more than max_bad pairs cannot be used; up to 20 are named.
     """
 
-    def read_resized(index: int) -> tuple[np.ndarray, np.ndarray]:
-        a, b = pairs.read(index)
+    methods = (resize_a, resize_b) if direction == "AtoB" else (resize_b, resize_a)
+
+    def read_own(index: int) -> tuple[np.ndarray, np.ndarray]:
+        return pairs.read(index)[:: 1 if direction == "AtoB" else -1]
+
+    def resized(index: int, pair: tuple[np.ndarray, np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
         try:
             if photos:
-                photo, resize = (b, resize_b) if direction == "AtoB" else (a, resize_a)
-                photo = images.with_channels(photo, min(photo.shape[2], 3))
-                return (_fit(photo, size, fit, resize),) * 2
-            a, b = _fit(a, size, fit, resize_a), _fit(b, size, fit, resize_b)
+                photo = images.with_channels(pair[1], min(pair[1].shape[2], 3))
+                return (_fit(photo, size, fit, methods[1]),) * 2
+            return tuple(_fit(picture, size, fit, method) for picture, method in zip(pair, methods, strict=True))
         except ValueError as error:
             raise InputError(f"{pairs.names[index]}: {error}") from None
-        return (a, b) if direction == "AtoB" else (b, a)
 
-    found = (_read_first if pairs.verified else _read_whole)(read_resized, pairs, cache_bytes)
+    found = (_read_first if pairs.verified else _read_whole)(read_own, resized, pairs, cache_bytes)
     _report_bad(found.bad, max_bad, len(pairs))
 
     def read(position: int) -> tuple[np.ndarray, np.ndarray]:
         index = found.good[position]
-        pair = found.kept.get(index) or read_resized(index)
+        pair = found.kept.get(index) or resized(index, read_own(index))
         if found.keeps:
             found.kept[index] = pair
         return pair
 
     # A large set's names may be read from the disk one by one: they are not all asked for.
     names = pairs.names if len(found.good) == len(pairs) else [pairs.names[index] for index in found.good]
-    return PreparedPairs(names, read, verified=True, channels=tuple(found.channels), widest=tuple(found.widest))
+    return PreparedPairs(
+        names,
+        read,
+        verified=True,
+        channels=tuple(found.channels),
+        widest=tuple(found.widest),
+        depths=tuple(found.depths),
+        extremes=tuple(found.extremes),
+    )
 
 
 def with_channels(
@@ -113,13 +125,13 @@ def with_channels(
             except ValueError as error:
                 raise InputError(f"{pairs.names[index]}: {error}") from None
 
-        return Pairs(pairs.names, read, pairs.verified)
+        return Pairs(pairs.names, read, pairs.verified, pairs.formats)
 
     return [widened(pairs) for pairs in prepared]
 
 
 def _fit(picture: np.ndarray, size: tuple[int, int], fit: str, method: str) -> np.ndarray:
-    """Resizes uint8 [h, w, c] to `size` or, where `fit` says so, to what covers it."""
+    """Resizes [h, w, c] to `size` or, where `fit` says so, to what covers it."""
     own = picture.shape[:2]
     if fit == "cover":
         scale = max(side / own_side for side, own_side in zip(size, own, strict=True))
@@ -141,27 +153,41 @@ class _Found:
     bad: list[str]  # what is wrong with the others
     channels: list[int]  # the most that an input and a target have
     widest: list[str]  # which pairs those are
+    depths: list[dict[str, str]]  # of an input and a target, and the first pair of each
+    extremes: list[tuple[float, float] | None]  # the least and the most value of all inputs and targets, not resized
     kept: dict[int, tuple[np.ndarray, np.ndarray]]  # pairs in memory
     keeps: bool  # all of them fit there
 
 
-def _read_first(read: Callable, pairs: Pairs, cache_bytes: float) -> _Found:
-    """Reads the first pair of a set whose pairs are alike."""
-    pair = read(0)
+def _read_first(read: Callable, resized: Callable, pairs: Pairs, cache_bytes: float) -> _Found:
+    """Reads the first pair of a set whose pairs are alike; all of them where they are floats, to know their range."""
+    pair = resized(0, read(0))
+    if any(side.dtype == np.float32 for side in pair):
+        return _read_whole(read, resized, pairs, cache_bytes)
     keeps = _bytes(pair) * len(pairs) <= cache_bytes
-    channels = [side.shape[2] for side in pair]
-    return _Found(range(len(pairs)), [], channels, [pairs.names[0]] * 2, {0: pair}, keeps)
+    channels, depths = [side.shape[2] for side in pair], [{side.dtype.name: pairs.names[0]} for side in pair]
+    return _Found(range(len(pairs)), [], channels, [pairs.names[0]] * 2, depths, [None, None], {0: pair}, keeps)
 
 
-def _read_whole(read: Callable, pairs: Pairs, cache_bytes: float) -> _Found:
+def _read_whole(read: Callable, resized: Callable, pairs: Pairs, cache_bytes: float) -> _Found:
     """Reads every pair."""
-    found = _Found([], [], [0, 0], ["", ""], {}, keeps=True)
+    found = _Found([], [], [0, 0], ["", ""], [{}, {}], [(np.inf, -np.inf)] * 2, {}, keeps=True)
+
+    def read_resized(index):
+        pair = read(index)
+        return resized(index, pair), [(side.min(), side.max()) for side in pair]
+
     total_bytes = 0
-    for index, pair in enumerate(_read_ahead(read, len(pairs))):
-        if isinstance(pair, InputError):
-            found.bad.append(str(pair))
+    for index, read_one in enumerate(_read_ahead(read_resized, len(pairs))):
+        if isinstance(read_one, InputError):
+            found.bad.append(str(read_one))
             continue
+        pair, extremes = read_one
         found.good.append(index)
+        for side, picture in enumerate(pair):
+            found.depths[side].setdefault(picture.dtype.name, pairs.names[index])
+            (least, most), (low, high) = found.extremes[side], extremes[side]
+            found.extremes[side] = min(least, low), max(most, high)
         for side, picture in enumerate(pair):
             if picture.shape[2] > found.channels[side]:
                 found.channels[side], found.widest[side] = picture.shape[2], pairs.names[index]
@@ -178,7 +204,7 @@ def _bytes(pair: tuple[np.ndarray, np.ndarray]) -> int:
     return pair[0].nbytes + (pair[1].nbytes if pair[1] is not pair[0] else 0)  # a photo is both sides
 
 
-def _read_ahead(read: Callable, count: int) -> Iterator[tuple[np.ndarray, np.ndarray] | InputError]:
+def _read_ahead(read: Callable, count: int) -> Iterator[tuple | InputError]:
     """Yields read(0), read(1), ... in order, with a progress bar, read by as many threads as there are cores; an
     InputError is yielded, not raised."""
 
@@ -246,7 +272,7 @@ def training_batches(
             pair.append(tf.reverse(picture, axis=[1]) if flip and mirror < 0.5 else picture)
         if make_input:
             pair[0] = make_input(pair[1], tf.random.fold_in([seed, i], TASK_STREAM))
-        return tuple(images.to_float(picture) for picture in pair)
+        return _to_float(pairs, pair)
 
     stop = np.iinfo(np.int64).max // 2 if steps is None else steps * batch_size
     examples = tf.data.Dataset.range(start_step * batch_size, stop).shard(shards, shard)
@@ -272,16 +298,21 @@ def held_out_batches(
         pair = [_crop(picture, crop_size, 0.5, 0.5) for picture in _read_in_graph(pairs, index)]
         if make_input:
             pair[0] = make_input(pair[1])
-        return tuple(images.to_float(picture) for picture in pair)
+        return _to_float(pairs, pair)
 
     examples = tf.data.Dataset.range(len(pairs))
     return examples.map(example, num_parallel_calls=tf.data.AUTOTUNE).batch(batch_size).prefetch(1)
 
 
+def _to_float(pairs: Pairs, pair: Sequence[tf.Tensor]) -> tuple[tf.Tensor, ...]:
+    return tuple(images.to_float(side, format.range) for side, format in zip(pair, pairs.formats, strict=True))
+
+
 def _read_in_graph(pairs: Pairs, index: tf.Tensor) -> list[tf.Tensor]:
-    """pairs.read inside tf.data -> [input, target], uint8 [h, w, c]."""
-    pair = tf.numpy_function(lambda i: pairs.read(int(i)), [index], [tf.uint8, tf.uint8])
-    for picture, example in zip(pair, pairs.read(0), strict=True):
+    """pairs.read inside tf.data -> [input, target], [h, w, c]."""
+    examples = pairs.read(0)
+    pair = tf.numpy_function(lambda i: pairs.read(int(i)), [index], [example.dtype for example in examples])
+    for picture, example in zip(pair, examples, strict=True):
         picture.set_shape([None, None, example.shape[2]])
     return pair
 

@@ -23,6 +23,9 @@ from tf_pix2pix.errors import InputError
 from tf_pix2pix.files import check_writable, written_beside
 from tf_pix2pix.networks import GENERATORS, patchgan_discriminator
 
+# What a config does not say before the files are read.
+FROM_THE_FILES = {f"{side}_{what}" for side in ("input", "output") for what in ("channels", "depth", "range")}
+
 
 def build_generator(config: TrainConfig) -> keras.Model:
     """The generator that a config describes; its channels must be known. Raises InputError where sizes do not fit."""
@@ -75,7 +78,7 @@ def check(run_dir: Path, config: TrainConfig) -> None:
         for field in dataclasses.fields(config)
         if not field.metadata["may_change"]
         and (new := getattr(config, field.name)) != getattr(old, field.name)
-        and not (new is None and field.name in ("input_channels", "output_channels"))  # taken from the files
+        and not (new is None and field.name in FROM_THE_FILES)
     ]
     if differing:
         raise InputError(
@@ -154,14 +157,15 @@ def summary_writer(run_dir: Path) -> Callable[..., None]:
 
 
 def write_examples(run_dir: Path, split: str, pairs: Iterable[tuple[np.ndarray, np.ndarray]]) -> None:
-    """Writes examples/SPLIT/NN_input.png and NN_target.png from uint8 [h, w, c]; all of them, or nothing."""
+    """Writes examples/SPLIT/NN_input.png and NN_target.png from [h, w, c], floats as .npy; all, or nothing."""
     directory = run_dir / "examples" / split
     beside = directory.with_name(f"{split}.partial")
     shutil.rmtree(beside, ignore_errors=True)
     beside.mkdir(parents=True)
     for number, pair in enumerate(pairs):
         for side, picture in zip(("input", "target"), pair, strict=True):
-            images.write_png(beside / f"{number:02d}_{side}.png", picture)
+            ending = ".npy" if picture.dtype == np.float32 else ".png"
+            images.write(beside / f"{number:02d}_{side}{ending}", picture)
     os.replace(beside, directory)
 
 
@@ -170,16 +174,17 @@ def has_examples(run_dir: Path, split: str) -> bool:
 
 
 def read_examples(run_dir: str | os.PathLike, split: str) -> list[tuple[np.ndarray, np.ndarray]]:
-    """The (input, target) pictures of examples/SPLIT ("held_out" or "train"), uint8 [h, w, c], of the size trained on.
+    """The (input, target) pictures of examples/SPLIT ("held_out" or "train"), [h, w, c], of the size trained on.
 
     Raises:
       InputError: there are none, or one is damaged.
     """
     directory = Path(run_dir) / "examples" / split
     pairs = []
-    for path in sorted(directory.glob("*_input.png")):
+    for path in sorted(directory.glob("*_input.*")):
         pair = []
-        for side in (path, path.with_name(path.name.replace("_input", "_target"))):
+        target = path.with_name(path.stem.replace("_input", "_target"))
+        for side in (path, next(directory.glob(f"{target.name}.*"), target.with_suffix(".png"))):
             try:
                 pair.append(images.decode(side.read_bytes()))
             except (OSError, ValueError) as error:

@@ -3,7 +3,6 @@
 import base64
 import contextlib
 import http.client
-import io
 import json
 import os
 import sys
@@ -16,7 +15,6 @@ from typing import Any
 
 import numpy as np
 import tensorflow as tf
-from PIL import Image
 
 from tf_pix2pix import images, model_card
 from tf_pix2pix.errors import InputError, RunError, reason
@@ -31,8 +29,8 @@ class Runtime:
 
     Attributes:
       source: the path or the address.
-      generate: float32 [1, h, w, c] in [-1, 1] -> float32 [1, h, w, c'], the same height and width. Raises RunError
-        where it fails.
+      generate: float32 [1, h, w, c] in [-1, 1] -> [1, h, w, c'] of the same height and width, float32 in [-1, 1], or
+        the uint8 or uint16 that a server answers with. Raises RunError where it fails.
       card: what the model says of itself (exporting.make_card). None: nothing.
       fixed_size: the only (height, width) that `generate` takes. None: any.
     """
@@ -169,8 +167,9 @@ def load_onnx(path: Path) -> Runtime:
 def connect(url: str) -> Runtime:
     """A model that TensorFlow Serving serves over REST at http://HOST:PORT/v1/models/NAME[/versions/N].
 
-    Pictures travel as PNG in both directions, in 8 bits. Raises InputError where no such model is served there;
-    `generate` raises RunError where the server fails, and Refused where it does not take the picture.
+    Pictures travel as PNG in both directions, in 16 bits where 8 do not hold them. Raises InputError where no such
+    model is served there; `generate` raises RunError where the server fails, and Refused where it does not take the
+    picture.
     """
     try:
         signatures = _ask(f"{url}/metadata")["metadata"]["signature_def"]["signature_def"]
@@ -193,17 +192,15 @@ def connect(url: str) -> Runtime:
             raise RunError(f"{url} answers, but not with one picture: it serves another model") from None
         if picture is None:
             raise Refused(f"{url} refuses a picture of {size} pixels and {image.shape[3]} channels")
-        return images.to_float(picture[np.newaxis]).numpy()
+        return picture[np.newaxis]
 
     return Runtime(url, generate, card=None)
 
 
 def _png(image: np.ndarray) -> bytes:
     """float32 [1, h, w, c] in [-1, 1] -> a PNG file's bytes."""
-    picture = images.to_uint8(image[0]).numpy()
-    file = io.BytesIO()
-    Image.fromarray(picture[:, :, 0] if picture.shape[2] == 1 else picture).save(file, format="PNG", compress_level=1)
-    return file.getvalue()
+    deep, picture = images.from_float(image[0], images.Format("uint16")).numpy(), images.to_uint8(image[0]).numpy()
+    return images.encode(picture if (deep == 257 * picture.astype(np.uint16)).all() else deep, compression=1)
 
 
 def _ask(url: str, request: dict[str, Any] | None = None) -> dict[str, Any]:

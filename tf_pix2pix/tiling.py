@@ -74,13 +74,20 @@ def spans(length: int, tile: int, multiple: int = 1, fixed: bool = False) -> lis
 
 
 def translate_tiled(
-    generate: Callable[[np.ndarray], np.ndarray], picture: np.ndarray, rows: list[Span], columns: list[Span]
+    generate: Callable[[np.ndarray], np.ndarray],
+    picture: np.ndarray,
+    rows: list[Span],
+    columns: list[Span],
+    input_range: tuple[float, float] | None = None,
+    output: images.Format = images.EIGHT_BITS,
 ) -> np.ndarray:
-    """uint8 [h, w, c] -> uint8 [h, w, c'], tile by tile.
+    """[h, w, c] -> [h, w, c'] in the format `output`, tile by tile.
 
     Args:
-      generate: float32 [1, h, w, c] in [-1, 1] -> [1, h, w, c'], for a tile.
+      generate: float32 [1, h, w, c] in [-1, 1] -> [1, h, w, c'], for a tile. It may return whole numbers instead, as a
+        server does: then these are what the result is made of, and `output` is of no use.
       rows, columns: from `spans`.
+      input_range: of the picture's values, as for images.to_float.
 
     Raises:
       RunError: `generate` returns another size.
@@ -89,8 +96,10 @@ def translate_tiled(
     for number, row in enumerate(rows):
         band = None  # the tiles of this row, summed
         for column in columns:
-            tile = images.to_float(picture[row.start : row.stop, column.start : column.stop][np.newaxis])
+            tile = images.to_float(picture[row.start : row.stop, column.start : column.stop][np.newaxis], input_range)
             generated = generate(tile.numpy())[0]
+            if generated.dtype.kind == "u":
+                output, generated = images.Format(generated.dtype.name), images.to_float(generated).numpy()
             if generated.shape[:2] != tile.shape[1:3]:
                 made, wanted = ("x".join(map(str, shape)) for shape in (generated.shape[:2], tile.shape[1:3]))
                 raise RunError(f"the model makes {made} of {wanted} pixels: it is none for pictures of this size")
@@ -101,8 +110,8 @@ def translate_tiled(
         if carried is not None:
             band[: len(carried)] += carried
         else:
-            translated = np.empty((*picture.shape[:2], band.shape[2]), np.uint8)
+            translated = np.empty((*picture.shape[:2], band.shape[2]), output.depth)
         done = rows[number + 1].start - row.start if number + 1 < len(rows) else len(band)
-        translated[row.start : row.start + done] = images.to_uint8(band[:done]).numpy()
+        translated[row.start : row.start + done] = images.from_float(band[:done], output).numpy()
         carried = band[done:]
     return translated

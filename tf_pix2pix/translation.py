@@ -5,13 +5,15 @@ import json
 import os
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import tensorflow as tf
 
-from tf_pix2pix import images, inference, runs, runtimes, tasks, tiling
+from tf_pix2pix import images, inference, model_card, runs, runtimes, tasks, tiling
 from tf_pix2pix.config import TrainConfig
 from tf_pix2pix.errors import InputError, RunError, reason
+from tf_pix2pix.formats import formats_of
 
 UNKNOWN_MAX_PIXELS = 2**20  # of a tile for a server that refuses the whole: any generator stays within 2 GB
 UNKNOWN_MULTIPLE = 256  # the largest that a U-Net of the paper has
@@ -20,7 +22,7 @@ RESIZE = ("native", "train")
 
 
 class Translator:
-    """Translates pictures: uint8 [h, w, c] in, uint8 [h, w, c'] of the same height and width out.
+    """Translates pictures: [h, w, c] in, [h, w, c'] of the same height and width out, as deep as the run's targets.
 
     A picture goes through the network as a whole, mirrored at its borders to the next size that fits, or, where it has
     more than max_pixels, in overlapping tiles (tiling.py). Made by `from_run`, `from_saved_model`, `from_tflite`,
@@ -28,6 +30,7 @@ class Translator:
 
     Attributes:
       config: the TrainConfig of the run that the model is from; None where a model does not say (a server).
+      formats: what the model takes and gives, two images.Format.
       max_pixels: of a picture that goes through as a whole; None: as many as a server takes.
     """
 
@@ -44,6 +47,7 @@ class Translator:
         if max_pixels is not None and max_pixels < 1:
             raise InputError(f"max_pixels={max_pixels} is too small; the least is 1")
         self.config, self.max_pixels = config, max_pixels
+        self.formats = formats_of(config) if config else (images.EIGHT_BITS, images.EIGHT_BITS)
         self._generate, self._multiple, self._fixed_size = generate, multiple, fixed_size
         self._make_noisy = make_noisy
         self._make_input = config and tasks.input_maker(config.task, **config.task_settings)
@@ -117,26 +121,34 @@ class Translator:
             return cls.from_run(path, checkpoint, max_pixels)
         return cls.from_saved_model(path, max_pixels)
 
+    @staticmethod
+    def config_of(model: str | os.PathLike) -> TrainConfig | None:
+        """The config of the run that a model is from, without loading more of it; None where it does not say.
+
+        Raises:
+          InputError: as `load`, of what is found to be wrong so far.
+        """
+        path = Path(model)
+        if os.fspath(model).startswith(("http://", "https://")) or not path.exists():
+            return None
+        if (path / "config.json").exists():
+            return runs.read_config(path)
+        is_file = path.suffix.lower() in (".tflite", ".onnx")
+        card = model_card.read_card(path if is_file else runtimes.latest_version(path))
+        return None if card is None else _config_in(card, path)
+
     @classmethod
     def _from_artifact(cls, runtime: runtimes.Runtime, max_pixels: int | None) -> "Translator":
         if runtime.card is None:
             return cls(runtime.generate, max_pixels=max_pixels, fixed_size=runtime.fixed_size)
         if max_pixels is not None and runtime.fixed_size:
             raise InputError(f"max_pixels={max_pixels}: {runtime.source} takes pictures of one size only")
-        try:
-            card_pixels, multiple = int(runtime.card["max_pixels"]), int(runtime.card["size_multiple"])
-            config = TrainConfig.from_json(json.dumps(runtime.card["config"]))
-            if card_pixels < 1 or multiple < 1 or None in (config.input_channels, config.output_channels):
-                raise ValueError("a number is missing")
-        except (KeyError, TypeError, ValueError) as error:  # InputError is a ValueError
-            raise InputError(
-                f"the model card in {runtime.source} is not one that this version writes: {error}"
-            ) from None
+        config = _config_in(runtime.card, runtime.source)
         return cls(
             runtime.generate,
             config=config,
-            max_pixels=card_pixels if max_pixels is None else max_pixels,
-            multiple=multiple,
+            max_pixels=int(runtime.card["max_pixels"]) if max_pixels is None else max_pixels,
+            multiple=int(runtime.card["size_multiple"]),
             fixed_size=runtime.fixed_size,
         )
 
@@ -150,10 +162,11 @@ class Translator:
         task: bool = False,
         enlarge: bool = False,
     ):
-        """Translates one picture, uint8 [h, w, c], c = 1, 3 or 4, or a list of them, of any sizes.
+        """Translates one picture, uint8, uint16 or float32 [h, w, c], c = 1, 3 or 4, or a list of them, of any sizes.
 
-        Gray, RGB and RGBA become what the model takes where nothing is lost (images.with_channels). A model for inpaint
-        takes what is not opaque for holes.
+        Gray, RGB and RGBA, and 8 bits and 16, become what the model takes where nothing is lost (images.with_channels,
+        images.with_depth). Floats are values of the run's range, not of [-1, 1]. A model for inpaint takes what is not
+        opaque for holes.
 
         Args:
           resize: "native": in its own size; "train": resized to the size trained on, as the training pictures were, and
@@ -164,8 +177,8 @@ class Translator:
           enlarge: super_resolution: the picture is a small one, to be made task_scale times as large.
 
         Returns:
-          uint8 [h, w, c'] of the picture's own size, or a list of them; with `samples` a list of so many for each.
-          With `enlarge` height and width are task_scale times the picture's.
+          [h, w, c'] of the picture's own size, of the depth and the range of the run's targets, or a list of them; with
+          `samples` a list of so many for each. With `enlarge` height and width are task_scale times the picture's.
 
         Raises:
           InputError: a picture cannot be used, or the model cannot do what is asked; the message says why.
@@ -233,14 +246,21 @@ class Translator:
         what = type(picture).__name__
         if isinstance(picture, np.ndarray):
             what = f"{picture.dtype} {'x'.join(map(str, picture.shape))}"
-            if picture.dtype == np.uint8 and picture.ndim == 3 and picture.shape[2] in (1, 3, 4) and picture.size:
-                what = None
+            if picture.dtype.name in images.DEPTHS and picture.ndim == 3 and picture.shape[2] in (1, 3, 4):
+                what = None if picture.size else what
         if what:
-            raise InputError(f"a picture is uint8 [height, width, channels] with 1, 3 or 4 channels, not {what}")
+            depths = f"{', '.join(images.DEPTHS)} [height, width, channels] with 1, 3 or 4 channels"
+            raise InputError(f"a picture is {depths}, not {what}")
+        if picture.dtype == np.float32 and not np.isfinite(picture).all():
+            raise InputError("it holds values that are not finite")
+        picture = picture.astype(picture.dtype.newbyteorder("="), copy=False)
         if self.config is None:  # a server looks for itself
+            if picture.dtype == np.float32:
+                raise InputError("a server takes pictures of 8 or 16 bits, not floats: their range is not known to it")
             return picture
         try:
-            return images.with_channels(picture, self.config.output_channels if task else self.config.input_channels)
+            channels = self.config.output_channels if task else self.config.input_channels
+            return images.with_channels(images.with_depth(picture, self.formats[0]), channels)
         except ValueError as error:
             hint = "; without task, what is transparent is filled" if task and self.config.task == "inpaint" else ""
             raise InputError(f"{error}{hint}") from None
@@ -282,13 +302,28 @@ class Translator:
         picture = np.pad(picture, [*borders, (0, 0)], mode="reflect")  # as inference.reflect_to
         fixed = self._fixed_size is not None
         rows, columns = (tiling.spans(*axis, self._multiple, fixed) for axis in zip(padded, tiles, strict=True))
-        translated = _run(generate, picture, rows, columns)
+        translated = _run(generate, picture, rows, columns, self.formats[0].range, self.formats[1])
         return translated[before[0] : before[0] + size[0], before[1] : before[1] + size[1]]
 
 
-def _run(generate: Callable, picture: np.ndarray, rows: list[tiling.Span], columns: list[tiling.Span]) -> np.ndarray:
+def _config_in(card: dict[str, Any], source: str | os.PathLike) -> TrainConfig:
+    """The config in a model card. Raises InputError where the card is not one of ours."""
     try:
-        return tiling.translate_tiled(generate, picture, rows, columns)
+        config = TrainConfig.from_json(json.dumps(card["config"]))
+        if int(card["max_pixels"]) < 1 or int(card["size_multiple"]) < 1:
+            raise ValueError("a number is too small")
+        if None in (config.input_channels, config.output_channels):
+            raise ValueError("a number is missing")
+        formats_of(config)
+    except (KeyError, TypeError, ValueError) as error:  # InputError is a ValueError
+        raise InputError(f"the model card in {source} is not one that this version writes: {error}") from None
+    return config
+
+
+def _run(generate: Callable, picture: np.ndarray, *how) -> np.ndarray:
+    """tiling.translate_tiled."""
+    try:
+        return tiling.translate_tiled(generate, picture, *how)
     except tf.errors.OpError as error:  # memory, mostly
         height, width = picture.shape[:2]
         raise RunError(f"a picture of {height}x{width} pixels: {reason(error)}; lower max_pixels") from error

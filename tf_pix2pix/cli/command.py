@@ -16,7 +16,7 @@ from typing import Any
 
 from absl import flags
 
-from tf_pix2pix.config import Size, format_value
+from tf_pix2pix.config import Range, Size, format_value
 from tf_pix2pix.errors import InputError, RunError
 
 _M_TRIM_THRESHOLD, _M_TOP_PAD, _M_MMAP_MAX = -1, -2, -4  # of glibc's malloc.h
@@ -102,7 +102,7 @@ def start_up_notes_hidden() -> Iterator[None]:
 
 @dataclass(frozen=True)
 class Flag:
-    """A flag of a command. kind: str, int, float, bool, Size or list (of words, between commas)."""
+    """A flag of a command. kind: str, int, float, bool, Size, Range or list (of words, between commas)."""
 
     name: str
     help: str
@@ -133,9 +133,9 @@ def parse_flags(argv: list[str], command_flags: Sequence[Flag]) -> tuple[dict[st
     """
     values = flags.FlagValues()  # not absl's global one: importing or calling this leaves nothing behind
     for flag in command_flags:
-        if flag.kind is Size:
+        if flag.kind in _PARSERS:
             serializer = flags.ArgumentSerializer()
-            flags.DEFINE(_SizeParser(), flag.name, None, "", flag_values=values, serializer=serializer)
+            flags.DEFINE(_PARSERS[flag.kind](), flag.name, None, "", flag_values=values, serializer=serializer)
         else:
             _DEFINE[flag.kind](flag.name, None, "", flag_values=values)
     try:
@@ -169,3 +169,19 @@ class _SizeParser(flags.ArgumentParser):
         if len(sides) not in (1, 2) or not all(side.isdecimal() for side in sides):
             raise ValueError("a size is N or HEIGHTxWIDTH, in pixels")
         return int(sides[0]), int(sides[-1])
+
+
+class _RangeParser(flags.ArgumentParser):
+    """LOW,HIGH -> (low, high)."""
+
+    def parse(self, argument: str) -> Range:
+        if isinstance(argument, tuple):
+            return argument
+        try:
+            low, high = map(float, argument.split(","))
+        except ValueError:
+            raise ValueError("a range is LOW,HIGH, two numbers") from None
+        return low, high
+
+
+_PARSERS = {Size: _SizeParser, Range: _RangeParser}

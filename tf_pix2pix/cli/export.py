@@ -89,7 +89,8 @@ def _run(argv: list[str]) -> None:
 
 def _table(rows: list[Any]) -> str:
     """What was exported, and how near it is to the run's own pictures, for the terminal."""
-    titles = ("file", "run by", "MB", "ms a picture", "off by, of 255", "PSNR to run, dB", "L1 to target")
+    off = f"off by, of {rows[0].levels:g}" if rows else "off by"
+    titles = ("file", "run by", "MB", "ms a picture", off, "PSNR to run, dB", "L1 to target")
     cells = [
         (
             str(row.path),

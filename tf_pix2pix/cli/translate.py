@@ -1,4 +1,4 @@
-"""Translates pictures with a trained model. The results are PNG files of the pictures' own sizes.
+"""Translates pictures with a trained model. The results have the pictures' own sizes, and the run's targets' depth.
 
 python -m tf_pix2pix.cli.translate --model=runs/mine sketch.png --output=photo.png      one picture
 python -m tf_pix2pix.cli.translate --model=runs/mine sketches/ --output=photos/         a folder, or "sketches/a*.png"
@@ -22,7 +22,12 @@ from tf_pix2pix.errors import InputError, RunError, listed
 
 FLAGS = [
     Flag("model", "what to translate with"),
-    Flag("output", "the folder that the results go to; with a single picture, a .png file may be given"),
+    Flag("output", "the folder that the results go to; with a single picture, a .png, .tif or .npy file may be given"),
+    Flag(
+        "output_format",
+        "what the results are written as (default: as --output ends, or npy for floats and png for all else)",
+        choices=("png", "tiff", "npy"),
+    ),
     Flag("checkpoint", "of a run: best (by L1 on the held-out pairs), latest, or a step", default="best"),
     Flag(
         "resize",
@@ -72,7 +77,8 @@ def _run(argv: list[str]) -> None:
         from tf_pix2pix import files, images
         from tf_pix2pix.translation import Translator
     paths = list(_pictures(words, images.EXTENSIONS))
-    outputs = _outputs(paths, words, Path(settings["output"]), settings["samples"], images.EXTENSIONS)
+    ending = _ending(settings, Translator.config_of(settings["model"]))
+    outputs = _outputs(paths, words, Path(settings["output"]), settings["samples"], ending)
     files.check_writable(next(iter(outputs.values()))[0].parent, "--output")
     jobs = {path: out for path, out in outputs.items() if settings["overwrite"] or not all(o.exists() for o in out)}
     if len(jobs) < len(outputs):
@@ -103,13 +109,32 @@ def _pictures(words: Sequence[str], extensions: Sequence[str]) -> Iterator[Path]
         yield from (one for one in found if not (one.resolve() in seen or seen.add(one.resolve())))
 
 
+def _ending(settings: dict[str, Any], config) -> str:
+    """How results are called: as --output, --output_format, or as suits the model's config, where it has one."""
+    from tf_pix2pix.images import EXTENSIONS, WRITTEN
+
+    output, asked = Path(settings["output"]), settings["output_format"]
+    is_float = config is not None and config.output_depth == "float32"
+    format = asked or ("npy" if is_float else "png")
+    allowed = WRITTEN[asked] if asked else [ending for endings in WRITTEN.values() for ending in endings]
+    ending = WRITTEN[format][0]
+    if output.suffix.lower() in EXTENSIONS and not output.is_dir():
+        if output.suffix.lower() not in allowed:
+            others = "" if asked else f", or {' or '.join(other for other in allowed if other != ending)}"
+            raise InputError(
+                f"--output={output}: results are {format.upper()} files; call it {output.with_suffix(ending)}{others}"
+            )
+        ending = output.suffix
+    if is_float and ending.lower() == ".png":
+        raise InputError("the model gives floats, which PNG does not hold; take --output_format=npy or tiff")
+    return ending
+
+
 def _outputs(
-    paths: list[Path], words: list[str], output: Path, samples: int | None, extensions: Sequence[str]
+    paths: list[Path], words: list[str], output: Path, samples: int | None, ending: str
 ) -> dict[Path, list[Path]]:
     """The files that each picture's results go to, checked: none twice, none among the inputs."""
-    if output.suffix.lower() in extensions and not output.is_dir():
-        if output.suffix.lower() != ".png":
-            raise InputError(f"--output={output}: results are PNG files; call it {output.with_suffix('.png')}")
+    if output.suffix == ending and not output.is_dir():
         if len(words) > 1 or len(paths) > 1 or Path(words[0]).is_dir():
             raise InputError(f"--output={output} is one file, but there are several pictures; give a folder")
         targets = {paths[0]: output}
@@ -118,7 +143,7 @@ def _outputs(
             f"--output={output} is where {inside[0].name} is that is to be translated; choose another folder"
         )
     else:
-        targets = {path: output / f"{path.stem}.png" for path in paths}
+        targets = {path: output / f"{path.stem}{ending}" for path in paths}
     numbers = [""] if samples is None else [f"_{number}" for number in range(1, samples + 1)]
     outputs = {
         path: [target.with_name(f"{target.stem}{number}{target.suffix}") for number in numbers]
@@ -156,7 +181,7 @@ def _translate_all(translator, jobs: dict[Path, list[Path]], settings: dict[str,
             translated = translator.translate(picture, **options)
             for result, variant in zip(results, translated if settings["samples"] else [translated], strict=True):
                 result.parent.mkdir(parents=True, exist_ok=True)
-                images.write_png(result, variant)
+                images.write(result, variant)
         except (ValueError, OSError, RunError) as error:  # InputError is a ValueError
             failed.append(str(path))
             said = f"{error.filename}: {error.strerror}" if getattr(error, "filename", None) else f"{path}: {error}"

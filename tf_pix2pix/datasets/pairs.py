@@ -1,12 +1,13 @@
 """What every data source gives: pairs of pictures, addressed by index."""
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
 from tf_pix2pix import images
 from tf_pix2pix.errors import InputError
+from tf_pix2pix.images import EIGHT_BITS, Format
 
 
 @dataclass(frozen=True)
@@ -15,15 +16,18 @@ class Pairs:
 
     Attributes:
       names: where each pair comes from (a path, or "set/split/id"), for messages. One per pair.
-      read: index -> (A, B), both uint8 [h, w, c] with c in 1, 3, 4 and equal h and w. A pure function, safe to call
-        from several threads. Raises InputError naming the file when a picture is unreadable or the pair does not fit.
+      read: index -> (A, B), both uint8, uint16 or float32 [h, w, c] with c in 1, 3, 4 and equal h and w. A pure
+        function, safe to call from several threads. Raises InputError naming the file when a picture is unreadable or
+        the pair does not fit.
       verified: every picture has been decoded once already (a prepared or a procedural set), so that reading them all
         before training would find nothing.
+      formats: of (input, target), once it is known what all are (formats.with_formats).
     """
 
     names: Sequence[str]
     read: Callable[[int], tuple[np.ndarray, np.ndarray]]
     verified: bool = False
+    formats: tuple[Format, Format] = (EIGHT_BITS, EIGHT_BITS)
 
     def __len__(self) -> int:
         return len(self.names)
@@ -32,9 +36,8 @@ class Pairs:
         """At most so many of the pairs, at even distances from the first on."""
         count = min(most, len(self))
         indices = [position * len(self) // count for position in range(count)]
-        return Pairs(
-            [self.names[index] for index in indices], lambda position: self.read(indices[position]), self.verified
-        )
+        names = [self.names[index] for index in indices]
+        return replace(self, names=names, read=lambda position: self.read(indices[position]))
 
 
 def decode_picture(name: object, encoded: bytes) -> np.ndarray:

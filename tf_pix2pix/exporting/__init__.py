@@ -26,6 +26,7 @@ from tf_pix2pix.exporting.artifact import Artifact, Options, Source
 from tf_pix2pix.exporting.onnx import export_onnx
 from tf_pix2pix.exporting.saved_model import export_saved_model
 from tf_pix2pix.exporting.tflite import export_tflite
+from tf_pix2pix.formats import formats_of
 
 # Formats by name: (source, staging directory, options) -> artifacts, each loaded again from what was written.
 EXPORTERS = {"saved_model": export_saved_model, "tflite": export_tflite, "onnx": export_onnx}
@@ -42,9 +43,10 @@ class Row:
     reader: str
     megabytes: float
     milliseconds: float  # median, one picture of the size trained on, on this machine
-    max_difference: int  # from the run's own pictures, of 255, over all held-out examples
+    max_difference: int  # from the run's own pictures, of `levels`, over all held-out examples
     psnr: float  # dB, to the run's own pictures, over all of them; infinite where they are equal
     l1: float  # to the targets, of [-1, 1], the mean
+    levels: float = 255.0  # the steps of the targets' range
 
 
 def export(
@@ -88,6 +90,7 @@ def export(
         output_channels=config.output_channels,
         train_inputs=train_inputs,
         card=make_card(run_dir, config, generator, step, options.max_pixels),
+        formats=formats_of(config),
     )
     missing = [folder for folder in (output, *output.parents) if not folder.exists()]
     try:
@@ -132,7 +135,7 @@ def _export(
         print(f"exporting {name} ...")
         for artifact in artifacts:
             own = own_pictures(artifact.fixed_size or source.size)
-            checked = [_check(artifact, reader, own) for reader in artifact.readers]
+            checked = [_check(artifact, reader, own, source.formats[1]) for reader in artifact.readers]
             if artifact.path.is_dir():  # the card of a file is inside of it: what was checked stays as it is
                 parity = {row.reader: {"max_difference": row.max_difference, "l1": row.l1} for row in checked}
                 model_card.write_card(artifact.path, {**source.card, "parity": parity})
@@ -144,7 +147,7 @@ def _export(
 def make_card(run_dir: Path, config: TrainConfig, generator: keras.Model, step: int, max_pixels: int) -> dict[str, Any]:
     """The model card: what an exported model says of itself, wherever it gets to. JSON, all but the parity figures."""
     measured = [record for record in runs.read_metrics(run_dir) if record["step"] == step and "val_l1" in record]
-    values = {"dtype": "float32", "layout": "NHWC", "range": [-1.0, 1.0]}
+    taken, given = formats_of(config)
     return {
         "made_by": f"tf_pix2pix {tf_pix2pix.__version__}, TensorFlow {tf.__version__}",
         "dataset": config.dataset,
@@ -152,13 +155,25 @@ def make_card(run_dir: Path, config: TrainConfig, generator: keras.Model, step: 
         "step": step,
         "metrics": measured[-1] if measured else None,
         "parameters": generator.count_params(),
-        "image": {"channels": config.input_channels, **values},
-        "generated": {"channels": config.output_channels, **values},
-        "to_uint8": "round((value + 1) * 127.5)",
+        "image": _side(config.input_channels, taken),
+        "generated": _side(config.output_channels, given),
+        "to_values": "low + (value + 1) / 2 * (high - low), rounded where the depth is of whole numbers",
         "train_size": config.crop_size,
         "size_multiple": inference.size_multiple(generator),
         "max_pixels": max_pixels,
         "config": dataclasses.asdict(config),
+    }
+
+
+def _side(channels: int, format: images.Format) -> dict[str, Any]:
+    """What goes in or comes out, and which pictures' values [-1, 1] stands for."""
+    return {
+        "channels": channels,
+        "dtype": "float32",
+        "layout": "NHWC",
+        "range": [-1.0, 1.0],
+        "depth": format.depth,
+        "values": list(format.bounds),
     }
 
 
@@ -183,30 +198,42 @@ def _check_target(output: Path, formats: Sequence[str], overwrite: bool) -> None
 def _own_pictures(
     generator: keras.Model, config: TrainConfig, examples: list[tuple[np.ndarray, np.ndarray]], size: tuple[int, int]
 ) -> list[tuple[np.ndarray, np.ndarray, np.ndarray]]:
-    """The (input, target, generated) pictures of the run itself, uint8 [*size, c]."""
-    translate = inference.make_translate(generator)
+    """The (input, target, generated) pictures of the run itself, [*size, c].
+
+    Inputs of floats are such as a PNG of 16 bits holds, so that all readers get the same.
+    """
+    translate, (taken, given) = inference.make_translate(generator), formats_of(config)
     pictures = []
     for number, example in enumerate(examples):
         pair = [images.resize(side, size, way) for side, way in zip(example, config.resize_methods, strict=True)]
-        generated = translate(images.to_float(pair[0][np.newaxis])).numpy()
+        if taken.depth == "float32":
+            in_png = images.from_float(images.to_float(pair[0], taken.range), images.Format("uint16"))
+            pair[0] = images.from_float(images.to_float(in_png), taken).numpy()
+        generated = translate(images.to_float(pair[0][np.newaxis], taken.range)).numpy()
         if not np.isfinite(generated).all():
             raise RunError(f"the run's picture of held-out example {number} is not finite; take another --checkpoint")
-        pictures.append((*pair, images.to_uint8(generated)[0].numpy()))
+        pictures.append((*pair, images.from_float(generated, given)[0].numpy()))
     return pictures
 
 
-def _check(artifact: Artifact, reader: str, own_pictures: list[tuple[np.ndarray, np.ndarray, np.ndarray]]) -> Row:
+def _check(
+    artifact: Artifact,
+    reader: str,
+    own_pictures: list[tuple[np.ndarray, np.ndarray, np.ndarray]],
+    format: images.Format,  # of the targets
+) -> Row:
     """Runs an artifact on the held-out examples. Raises RunError where it does not give the run's own pictures."""
-    read = artifact.readers[reader]
+    read, levels = artifact.readers[reader], format.levels
+    per_value = levels / (format.bounds[1] - format.bounds[0])
     differences, errors, l1s = [], [], []
     for number, (picture, target, own) in enumerate(own_pictures):
-        given, own = read(picture).astype(int), own.astype(int)
-        differences.append(int(np.abs(given - own).max()))
+        given, target, own = (side.astype(float) * per_value for side in (read(picture), target, own))
+        differences.append(math.ceil(np.abs(given - own).max()))
         errors.append(np.mean((given - own) ** 2))
-        l1s.append(np.abs(given - target).mean() / 127.5)
+        l1s.append(np.abs(given - target).mean() / (levels / 2))
         if artifact.max_difference is not None and differences[-1] > artifact.max_difference:
-            off = f"by {differences[-1]} of 255, {artifact.max_difference} allowed"
-        elif artifact.min_psnr is not None and (psnr := _psnr(errors[-1])) < artifact.min_psnr:
+            off = f"by {differences[-1]} of {levels:g}, {artifact.max_difference} allowed"
+        elif artifact.min_psnr is not None and (psnr := _psnr(errors[-1], levels)) < artifact.min_psnr:
             off = f"PSNR {psnr:.1f} dB, at least {artifact.min_psnr:g} wanted"
         else:
             continue
@@ -220,13 +247,14 @@ def _check(artifact: Artifact, reader: str, own_pictures: list[tuple[np.ndarray,
         megabytes=_bytes(artifact.path) / 1e6,
         milliseconds=1e3 * statistics.median(_timed(read, picture) for _ in range(LATENCY_RUNS)),
         max_difference=max(differences),
-        psnr=_psnr(np.mean(errors)),
+        psnr=_psnr(np.mean(errors), levels),
         l1=float(np.mean(l1s)),
+        levels=levels,
     )
 
 
-def _psnr(squared_error: float) -> float:
-    return float(10 * np.log10(255**2 / squared_error)) if squared_error else math.inf
+def _psnr(squared_error: float, peak: float) -> float:
+    return float(10 * np.log10(peak**2 / squared_error)) if squared_error else math.inf
 
 
 def _timed(read, picture) -> float:

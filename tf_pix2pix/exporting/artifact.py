@@ -1,5 +1,6 @@
 """What exporters take, and what they give."""
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -9,7 +10,12 @@ import keras
 import numpy as np
 
 from tf_pix2pix import images
+from tf_pix2pix.images import EIGHT_BITS, Format
 from tf_pix2pix.runtimes import Runtime
+
+# Of the range of targets of more than 8 bits, what arithmetic in another order may differ by: 16 of 65535. At most 2
+# were seen, in SavedModels, LiteRT and ONNX Runtime (U-Nets of up to 54M parameters, ResNets; smooth fields, noise).
+DEEP_DIFFERENCE = 16 / 65535
 
 
 @dataclass(frozen=True)
@@ -20,8 +26,15 @@ class Source:
     size: tuple[int, int]  # (height, width) trained on
     input_channels: int
     output_channels: int
-    train_inputs: list[np.ndarray]  # input pictures of the training split, uint8 [*size, input_channels]
+    train_inputs: list[np.ndarray]  # input pictures of the training split, [*size, input_channels]
     card: dict[str, Any]  # the model card, all but the parity figures
+    formats: tuple[Format, Format] = (EIGHT_BITS, EIGHT_BITS)  # of the inputs and of the targets
+
+    @property
+    def max_difference(self) -> int:
+        """By how many levels of the targets arithmetic in another order may be off: whatever computes in float32."""
+        target = self.formats[1]
+        return 1 if target.depth == "uint8" else math.ceil(DEEP_DIFFERENCE * target.levels)
 
 
 @dataclass(frozen=True)
@@ -34,11 +47,13 @@ class Options:
     max_pixels: int | None = None  # of one served picture, height x width; None: what 2 GB of memory allow
 
 
-def reader_of(runtime: Runtime) -> Callable[[np.ndarray], np.ndarray]:
-    """A loaded model as a function of uint8 [h, w, input_channels] to uint8 [h, w, output_channels]."""
+def reader_of(runtime: Runtime, source: Source) -> Callable[[np.ndarray], np.ndarray]:
+    """A loaded model as a function of [h, w, input_channels] to [h, w, output_channels], in the source's formats."""
+    taken, given = source.formats
 
     def read(picture):
-        return images.to_uint8(runtime.generate(images.to_float(picture[np.newaxis]).numpy())[0]).numpy()
+        generated = runtime.generate(images.to_float(picture[np.newaxis], taken.range).numpy())
+        return images.from_float(generated[0], given).numpy()
 
     return read
 
@@ -49,10 +64,11 @@ class Artifact:
 
     Attributes:
       path: the file or folder.
-      readers: by name of what runs it: a function of uint8 [h, w, input_channels] to uint8 [h, w, output_channels].
-        Each one has loaded the artifact from `path`.
+      readers: by name of what runs it: a function of [h, w, input_channels] to [h, w, output_channels], in the formats
+        of the source. Each one has loaded the artifact from `path`.
       fixed_size: (height, width) of the only pictures that the readers take, None: any.
-      max_difference: bound on the difference from the run's own picture at any pixel, of 255. None: no such bound.
+      max_difference: bound on the difference from the run's own picture at any pixel, in levels of the targets
+        (images.Format), for 8 bits of 255. None: no such bound.
       min_psnr: bound, in dB, on the PSNR to the run's own picture, of each picture. None: no such bound.
     """
 

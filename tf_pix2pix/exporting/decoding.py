@@ -1,60 +1,76 @@
 """Encoded pictures to pixels inside a graph: the policy of images.decode and images.with_channels, in TensorFlow ops.
 
-TensorFlow's own decoders know neither EXIF, nor transparent GIFs, nor palettes in BMP, cut 16-bit PNGs to 8 bits, and
+TensorFlow's own decoders know neither EXIF, nor transparent GIFs, nor palettes in BMP, nor how deep a PNG is, and
 take the memory that a header asks for. So headers are read here first.
 """
 
 import numpy as np
 import tensorflow as tf
 
+from tf_pix2pix import images
 from tf_pix2pix.exporting.parsing import EXIF_PREFIX, checked, find_blocks, length, number, read_orientation, walk
 
 _RAMP = np.arange(256, dtype=np.uint8)[:, np.newaxis].repeat(3, axis=1)  # the palette of gray levels
 _ADOBE = b"\xff\xee\0\x0eAdobe\0\x64\0\0\0\0\0"  # a JPEG's segment: the inks are stored inverted, and are CMYK
 
 
-def decode_or_refuse(encoded: tf.Tensor, channels: int, max_pixels: int) -> tuple[tf.Tensor, tf.Tensor]:
-    """Bytes of a PNG, JPEG, GIF, BMP or WebP file, a string scalar -> (uint8 [h, w, channels], bool scalar).
+def decode_or_refuse(
+    encoded: tf.Tensor, channels: int, max_pixels: int, format: images.Format = images.EIGHT_BITS
+) -> tuple[tf.Tensor, tf.Tensor]:
+    """Bytes of a PNG, JPEG, GIF, BMP or WebP file, a string scalar -> (uint8 or uint16 [h, w, channels], bool scalar).
 
-    The picture is upright as EXIF says. False, and one black pixel, where images.decode or images.with_channels raises;
-    where it has more than max_pixels pixels; and for what they take and this does not: BMP of 16 bits, with RLE, odd
-    masks or an OS/2 header, arithmetic JPEG, damaged EXIF, and PNG whose metadata is EXIF as text or compressed XMP.
-    It never raises: the other rows of a served request go on.
+    The picture is upright as EXIF says, and of the format's depth. False, and one black pixel, where images.decode,
+    images.with_depth or images.with_channels raises; where it has more than max_pixels pixels; and for what they take
+    and this does not: TIFF and NPY, BMP of 16 bits, with RLE, odd masks or an OS/2 header, arithmetic JPEG, damaged
+    EXIF, and PNG whose metadata is EXIF as text or compressed XMP. It never raises: the other rows of a served request
+    go on.
 
     Of damaged files, a few are taken here though images.decode raises, where TensorFlow's decoders find pixels all the
     same: GIF with wrong LZW codes, PNG with a wrong checksum of a chunk that is not for the pixels (a tRNS is left out
     then), WebP with an odd header. A few others are refused here though Pillow reads past the damage.
     """
-    formats = {b"\x89PNG\r\n\x1a\n": _png, b"\xff\xd8\xff": _jpeg, b"GIF": _gif, b"BM": _bmp, b"RIFF": _webp}
+
+    def png(encoded, max_pixels):
+        return _png(encoded, max_pixels, format)
+
+    formats = {b"\x89PNG\r\n\x1a\n": png, b"\xff\xd8\xff": _jpeg, b"GIF": _gif, b"BM": _bmp, b"RIFF": _webp}
     starts = [tf.strings.substr(encoded, 0, len(magic)) == magic for magic in formats]
 
     def branch(read):
         @tf.autograph.experimental.do_not_convert
         def decoded(encoded):
-            return _with_channels(read(encoded, max_pixels), channels), True
+            return _with_channels(_with_depth(read(encoded, max_pixels), format), channels), True
 
         # A dataset of one, or of none where decoding fails, and the refusal behind it.
         dataset = tf.data.Dataset.from_tensors(encoded).map(decoded).ignore_errors()
         return dataset.concatenate(tf.data.Dataset.from_tensors(refusal)).take(1).get_single_element()
 
-    refusal = tf.zeros([1, 1, channels], tf.uint8), tf.constant(False)
+    refusal = tf.zeros([1, 1, channels], format.depth), tf.constant(False)
     branches = [lambda read=read: branch(read) for read in formats.values()] + [lambda: refusal]
     picture, ok = tf.switch_case(tf.argmax(tf.stack([*starts, True]), output_type=tf.int32), branches)
     return tf.ensure_shape(picture, [None, None, channels]), ok
 
 
+def _with_depth(rgba, format):
+    if rgba.dtype == format.depth:
+        return rgba
+    rgba = checked(rgba, tf.constant(format.range is None), "8 bits a channel")
+    return tf.cast(rgba, tf.uint16) * 257
+
+
 def _with_channels(rgba, channels):
     if channels < 4:
-        rgba = checked(rgba, tf.reduce_all(rgba[:, :, 3] == 255), "transparency")
+        rgba = checked(rgba, tf.reduce_all(rgba[:, :, 3] == rgba.dtype.max), "transparency")
     if channels == 1:
         rgba = checked(rgba, tf.reduce_all(rgba[:, :, 1:3] == rgba[:, :, :1]), "colours")
     return rgba[:, :, :channels]
 
 
-def _png(encoded, max_pixels):
+def _png(encoded, max_pixels, format):
     encoded = checked(encoded, tf.strings.substr(encoded, 12, 4) == b"IHDR", "no header")
     encoded = _fitting(encoded, number(encoded, 20, 4), number(encoded, 16, 4), max_pixels)
-    encoded = checked(encoded, number(encoded, 24, 1) <= 8, "more than 8 bits a channel")
+    bits, is_deep = number(encoded, 24, 1), format.depth == "uint16"
+    encoded = checked(encoded, is_deep | (bits <= 8), "more than 8 bits a channel")
 
     def chunk(position):
         begin = position + 8
@@ -67,9 +83,14 @@ def _png(encoded, max_pixels):
     transparency, exif, xmp, *unread = find_blocks(encoded, 8, size, chunk, wanted, last=b"IEND")
     unreadable = tf.reduce_any([block[0] >= 0 for block in unread]) & (exif[0] < 0)
     encoded = checked(encoded, ~unreadable, "compressed metadata")
-    rgba = tf.io.decode_png(encoded, channels=4)
     has_alpha = (transparency[0] >= 0) | (number(encoded, 25, 1) >= 4)  # otherwise libpng's is wrong below 8 bits
-    return _upright(tf.cond(has_alpha, lambda: rgba, lambda: _opaque(rgba[:, :, :3])), encoded, exif, xmp)
+
+    def pixels(dtype):
+        rgba = tf.io.decode_png(encoded, channels=4, dtype=dtype)
+        return _with_depth(tf.cond(has_alpha, lambda: rgba, lambda: _opaque(rgba[:, :, :3])), format)
+
+    rgba = tf.cond(bits > 8, lambda: pixels(tf.uint16), lambda: pixels(tf.uint8)) if is_deep else pixels(tf.uint8)
+    return _upright(rgba, encoded, exif, xmp)
 
 
 def _jpeg(encoded, max_pixels):
@@ -252,7 +273,8 @@ def _upright(rgba, encoded, exif, xmp):
 
 
 def _opaque(rgb):
-    return tf.concat([rgb, tf.fill(tf.concat([tf.shape(rgb)[:2], [1]], axis=0), np.uint8(255))], axis=2)
+    opaque = tf.constant(rgb.dtype.max, rgb.dtype)
+    return tf.concat([rgb, tf.fill(tf.concat([tf.shape(rgb)[:2], [1]], axis=0), opaque)], axis=2)
 
 
 def _fitting(encoded, height, width, max_pixels):

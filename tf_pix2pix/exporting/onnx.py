@@ -40,7 +40,9 @@ def _export(source, path):
     try:
         path.write_bytes(_convert(source))
         model_card.write_card(path, source.card)
-        artifact = Artifact(path, {"ONNX Runtime": reader_of(runtimes.load_onnx(path))}, max_difference=1)
+        artifact = Artifact(
+            path, {"ONNX Runtime": reader_of(runtimes.load_onnx(path), source)}, max_difference=source.max_difference
+        )
     except OSError:
         raise
     except Exception as error:  # what tf2onnx and ONNX Runtime raise has no type of its own

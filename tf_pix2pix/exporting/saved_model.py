@@ -2,7 +2,8 @@
 
 Signatures:
   serving_default: image_bytes string [n] -> image_bytes string [n] (PNG) and ok bool [n]. Rows have their own sizes; a
-    row that cannot be translated has ok = False and no bytes, and changes nothing in the others.
+    row that cannot be translated has ok = False and no bytes, and changes nothing in the others. PNGs have the depth of
+    the run's pictures. Floats travel as PNGs of 16 bits, of which 0 and 65535 are the ends of the run's range.
   translate: image float32 [n, h, w, input_channels] in [-1, 1] -> generated [n, h, w, output_channels], the same.
 Beside the weights: assets.extra/tf_serving_warmup_requests, what TensorFlow Serving runs before it takes requests.
 """
@@ -37,23 +38,27 @@ def export_saved_model(source: Source, directory: Path, options: Options) -> Ite
     path = directory / "saved_model"
     with _quiet():
         _write(source, path, options)
-        write_warmup(path, _encode(_gray(source)), options.batch_sizes)
+        write_warmup(path, images.encode(_gray(source)), options.batch_sizes)
         serve = load_session(path)
         replay_warmup(path, serve)
-    readers = {"tf.saved_model": reader_of(runtimes.load_saved_model(path)), "C++ session": _session_reader(serve)}
-    yield Artifact(path, readers, max_difference=1)
+    readers = {
+        "tf.saved_model": reader_of(runtimes.load_saved_model(path), source),
+        "C++ session": _session_reader(serve, source),
+    }
+    yield Artifact(path, readers, max_difference=source.max_difference)
 
 
 def _write(source, path, options):
     translate = inference.any_size(inference.for_tensorflow(source.generator))
     max_pixels = options.max_pixels or inference.max_pixels(source.generator)
+    taken, given = map(_in_png, source.formats)
 
     def served_row(encoded):
-        picture, ok = decode_or_refuse(encoded, source.input_channels, max_pixels)
+        picture, ok = decode_or_refuse(encoded, source.input_channels, max_pixels, taken)
 
         def translated():
-            generated = translate(images.to_float(picture[tf.newaxis]))
-            return tf.io.encode_png(images.to_uint8(generated)[0])
+            generated = translate(images.to_float(picture[tf.newaxis], taken.range))
+            return tf.io.encode_png(images.from_float(generated, given)[0])
 
         return tf.cond(ok, translated, lambda: tf.constant(b"")), ok
 
@@ -122,22 +127,29 @@ def load_session(path: Path) -> Callable[[list[bytes]], tuple[list[bytes], list[
     return serve
 
 
-def _session_reader(serve):
+def _in_png(format: images.Format) -> images.Format:
+    """What PNGs of pictures in a format have."""
+    return images.Format("uint16") if format.depth == "float32" else format
+
+
+def _converted(picture: np.ndarray, format: images.Format, other: images.Format) -> np.ndarray:
+    return picture if format == other else images.from_float(images.to_float(picture, format.range), other).numpy()
+
+
+def _session_reader(serve, source):
+    taken, given = source.formats
+
     def translate(picture):
-        [row], [ok] = serve([_encode(picture)])
+        [row], [ok] = serve([images.encode(_converted(picture, taken, _in_png(taken)))])
         if not ok:
             raise RunError(f"the served graph refuses a picture of {picture.shape}")
-        return images.decode(row)
+        return _converted(images.decode(row), _in_png(given), given)
 
     return translate
 
 
 def _gray(source):
-    return np.full((*source.size, source.input_channels), 128, np.uint8)
-
-
-def _encode(picture):
-    return tf.io.encode_png(picture).numpy()
+    return images.from_float(np.zeros((*source.size, source.input_channels)), _in_png(source.formats[0])).numpy()
 
 
 @contextlib.contextmanager

@@ -1,5 +1,6 @@
 """TFLite (LiteRT) files: one signature `translate`, float32 [1, h, w, c] in [-1, 1] -> the same, builtin ops only."""
 
+import math
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -57,8 +58,16 @@ def _export(source, directory, fixed_size, precisions):
                 path.write_bytes(_convert(source, fixed_size, saved_model, precision, interface))
                 check_graph(path)
                 model_card.write_card(path, source.card)
-                reader = reader_of(runtimes.load_tflite(path))
-                yield Artifact(path, {"LiteRT": reader}, fixed_size, **PRECISIONS[precision])
+                reader = reader_of(runtimes.load_tflite(path), source)
+                yield Artifact(path, {"LiteRT": reader}, fixed_size, **_bounds(source, precision))
+
+
+def _bounds(source, precision) -> dict[str, float]:
+    """PRECISIONS, for targets of more than 8 bits: float16 may be off by as much of their range as 1 of 255."""
+    bounds, levels = PRECISIONS[precision], source.formats[1].levels
+    if source.formats[1].depth == "uint8" or "max_difference" not in bounds:
+        return bounds
+    return {"max_difference": source.max_difference if precision == "float32" else math.ceil(levels / 255)}
 
 
 def check_graph(path: Path) -> None:
@@ -141,6 +150,7 @@ def _representative(source, fixed_size) -> Iterator[list[np.ndarray]]:
     So the input's range is that of all pictures, not only of those that happen to be there.
     """
     for picture in source.train_inputs:
-        picture = images.resize(picture, fixed_size or source.size, "bicubic").copy()
-        picture[0, 0], picture[0, -1] = 0, 255
-        yield [images.to_float(picture[np.newaxis]).numpy()]
+        picture = images.resize(picture, fixed_size or source.size, "bicubic")
+        image = images.to_float(picture[np.newaxis], source.formats[0].range).numpy()
+        image[:, 0, 0], image[:, 0, -1] = -1, 1
+        yield [image]

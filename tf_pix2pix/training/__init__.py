@@ -8,11 +8,12 @@ from pathlib import Path
 
 import tensorflow as tf
 
-from tf_pix2pix import checkpoints, files, runs, tasks
+from tf_pix2pix import checkpoints, files, images, runs, tasks
 from tf_pix2pix.config import TrainConfig, format_value
 from tf_pix2pix.datasets import load_pairs
 from tf_pix2pix.datasets.pairs import Pairs
 from tf_pix2pix.errors import InputError, RunError, listed, reason
+from tf_pix2pix.formats import with_formats
 from tf_pix2pix.input_pipeline import PreparedPairs, prepare, with_channels
 from tf_pix2pix.training.loop import run_loop, write_examples
 from tf_pix2pix.training.step import build_state
@@ -43,17 +44,11 @@ def train(config: TrainConfig, output_dir: str | Path) -> Path:
         _prepared(splits["train"], config, config.jitter_size),
         _prepared(splits["val"].spread(config.eval_pairs), config, config.crop_size),
     ]
+    prepared = with_formats(prepared, config)
     wanted = None if config.task else config.input_channels  # the task decides
     train_pairs, held_out = with_channels(prepared, wanted, config.output_channels)
-    channels = [side.shape[2] for side in train_pairs.read(0)]
-    if config.task:
-        channels[0] = tasks.TASKS[config.task].input_channels or channels[1]
-        if config.input_channels not in (None, channels[0]):
-            raise InputError(
-                f"input_channels={config.input_channels}, but {config.task} makes {channels[0]}; leave it out"
-            )
-    config = dataclasses.replace(config, input_channels=channels[0], output_channels=channels[1])
-    runs.check(run_dir, config)  # again: now the channels are known
+    config = _as_in_the_files(config, train_pairs)
+    runs.check(run_dir, config)  # again: now all of it is known
     total_steps = _total_steps(config, len(train_pairs))
     with tf.distribute.get_strategy().scope():
         state = build_state(config, total_steps)
@@ -85,6 +80,30 @@ def train(config: TrainConfig, output_dir: str | Path) -> Path:
         raise RunError(f"{unreadable[1] if unreadable else reason(error)}; {_kept(run_dir)}") from error
     except OSError as error:
         raise RunError(f"{error.filename or run_dir}: {error.strerror or error}; {_kept(run_dir)}") from error
+
+
+def _as_in_the_files(config: TrainConfig, pairs: Pairs) -> TrainConfig:
+    """The config with what the pictures of both sides are; the inputs of a task are what it makes."""
+    input_format, output_format = pairs.formats
+    input_channels, output_channels = (side.shape[2] for side in pairs.read(0))
+    if config.task:
+        if output_format != images.EIGHT_BITS:
+            depth = images.SPOKEN[output_format.depth]
+            raise InputError(f"{pairs.names[0]} has {depth}, but task={config.task} is for photos of 8; convert them")
+        input_channels = tasks.TASKS[config.task].input_channels or output_channels
+        if config.input_channels not in (None, input_channels):
+            raise InputError(
+                f"input_channels={config.input_channels}, but {config.task} makes {input_channels}; leave it out"
+            )
+    return dataclasses.replace(
+        config,
+        input_channels=input_channels,
+        output_channels=output_channels,
+        input_depth=input_format.depth,
+        output_depth=output_format.depth,
+        input_range=input_format.range,
+        output_range=output_format.range,
+    )
 
 
 def _total_steps(config: TrainConfig, train_pairs: int) -> int:

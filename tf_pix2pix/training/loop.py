@@ -97,7 +97,10 @@ def write_examples(run_dir: Path, config: TrainConfig, train_pairs: Pairs, held_
     for split, pairs in (("train", train_pairs), ("held_out", held_out)):
         if not runs.has_examples(run_dir, split):
             examples = _held_out_batches(config, pairs.spread(EXAMPLES[split]))
-            pictures = ([images.to_uint8(side[0]).numpy() for side in pair] for pair in examples)
+            pictures = (
+                [images.from_float(side[0], format).numpy() for side, format in zip(pair, pairs.formats, strict=True)]
+                for pair in examples
+            )
             runs.write_examples(run_dir, split, pictures)
 
 
