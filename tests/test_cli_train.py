@@ -1,5 +1,6 @@
 import os
 import platform
+import re
 import resource
 import signal
 import subprocess
@@ -197,7 +198,9 @@ def test_a_picture_of_another_depth_ends_the_run_before_it_starts(capsys, tmp_pa
     flags = [f"--dataset={root}", f"--output_dir={tmp_path / 'run'}", *QUICK]
     assert main(["run_train.py", *flags]) == 2
     (err,) = (line for line in capsys.readouterr().err.splitlines() if line.startswith("error:"))
-    assert re.search(r"pairs/\d.png has 8 bits a channel but .*pairs/4.png has 16 bits a channel: a side needs one", err)
+    assert re.search(
+        r"pairs/\d.png has 8 bits a channel but .*pairs/4.png has 16 bits a channel: a side needs one", err
+    )
     assert not (tmp_path / "run").exists()
     depths = ["--input_depth=uint16", "--output_depth=uint16", "--input_range=0,4095"]
     assert main(["run_train.py", *flags, *depths]) == 2

@@ -188,14 +188,14 @@ def deep_kinds() -> dict[str, bytes]:
     return files
 
 
-@pytest.mark.parametrize("channels", [1, 3, 4])
+@pytest.mark.parametrize("channels", [1, 4])
 def test_deep_pictures_are_decoded_as_python_does(channels):
     """And those of 8 bits, which become 16."""
     deep, files = deep_kinds(), kinds()
     assert differing(deep | files, channels, DEEP) == []
     taken = [sum(decoded(data, channels, DEEP) is not None for data in some.values()) for some in (deep, files)]
-    assert taken[0] >= {1: 2, 3: 12, 4: 16}[channels]
-    assert taken[1] >= {1: 15, 3: 50, 4: 60}[channels]
+    assert taken[0] >= {1: 2, 4: 16}[channels]
+    assert taken[1] >= {1: 15, 4: 60}[channels]
     assert all(decoded(data, channels) is None for data in deep.values())  # into 8 bits
 
 

@@ -89,6 +89,7 @@ def test_what_is_asked_for_is_taken(changed):
         ),
         ([DEEP], {"input_depth": "float32", "input_range": (0, 1)}, "input_depth=float32, but file0: it has 16 bits a"),
         ([np.zeros_like(FLOATS)], {}, "the input pictures are all 0, no range; give --input_range=LOW,HIGH"),
+        ([random_deep(0, 8, 8, 4)], {"input_range": (0, 4095)}, "--input_range: it would be one of the alpha, too"),
         ([DEEP], {"input_range": (0, 70000)}, "--input_range: 0,70000 is no range, from low to high, of 16 bits"),
     ],
 )

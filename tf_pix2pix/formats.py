@@ -65,6 +65,8 @@ def _format(prepared: Sequence[PreparedPairs], side: int, depth: str | None, ran
         format = Format(depth, range)
     except InputError as error:
         raise InputError(f"--{name}_range: {error}") from None
+    if range and depth != "float32" and any(pairs.channels[side] == 4 for pairs in prepared):
+        raise InputError(f"--{name}_range: it would be one of the alpha, too, of which all values count; leave it out")
     for own, pair in found.items():
         try:
             images.with_depth(np.zeros([1, 1, 1], own), format)
