@@ -12,7 +12,7 @@ ROWS = [
     {"files"},
     {"config", "convolutions", "images", "model_card"},
     {"datasets", "layers", "losses", "metrics", "tasks"},
-    {"input_pipeline", "preparing", "networks", "inference", "tiling", "checkpoints"},
+    {"data_check", "input_pipeline", "preparing", "networks", "inference", "tiling", "checkpoints"},
     {"formats", "runs", "runtimes", "report"},
     {"training", "translation", "exporting"},
     {"evaluation"},

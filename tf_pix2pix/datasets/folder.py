@@ -4,7 +4,7 @@ Either may lie directly in the folder or in its sub-folders train, val and test;
 """
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -41,10 +41,23 @@ def load(
     return {split: _pairs(list(files[split].values()), photos) for split in SPLITS}
 
 
+def refuse(message: str, paths: Sequence[Path]) -> None:
+    """What `find` does with files that do not pair: raises InputError."""
+    raise InputError(message)
+
+
 def find(
-    folder: str | Path, input_dir: str | None = None, target_dir: str | None = None, photos: bool = False
+    folder: str | Path,
+    input_dir: str | None = None,
+    target_dir: str | None = None,
+    photos: bool = False,
+    unpaired: Callable[[str, Sequence[Path]], None] = refuse,
 ) -> dict[str, Files]:
-    """The files of each split that the folder has; of a folder without splits, all under "". Raises as load does."""
+    """The files of each split that the folder has; of a folder without splits, all under "". Raises as load does.
+
+    Args:
+      unpaired: gets (message, paths) of files that do not pair, which are left out if it returns.
+    """
     root = Path(folder)
     if not root.is_dir():
         raise InputError(f"{folder} is no folder")
@@ -55,7 +68,7 @@ def find(
         )
     if photos:
         return {split: _photos(root / split) for split in given or [""]}
-    return {split: _files(root / split, input_dir, target_dir) for split in given or [""]}
+    return {split: _files(root / split, input_dir, target_dir, unpaired) for split in given or [""]}
 
 
 def hold_out(files: dict[str, Files], folder: str | Path, what: str = "pairs") -> dict[str, Files]:
@@ -70,10 +83,10 @@ def hold_out(files: dict[str, Files], folder: str | Path, what: str = "pairs") -
     return files
 
 
-def _files(folder: Path, input_dir: str | None, target_dir: str | None) -> Files:
+def _files(folder: Path, input_dir: str | None, target_dir: str | None, unpaired: Callable = refuse) -> Files:
     """Finds the pairs of one split: file stem -> paths."""
     if input_dir is None and (pictures := _pictures(folder)):
-        return {stem: (path,) for stem, path in _by_stem(pictures).items()}
+        return {stem: (path,) for stem, path in _by_stem(pictures, unpaired).items()}
     sub_folders = sorted(path.name for path in folder.iterdir() if path.is_dir() and _pictures(path))
     there = f"the sub-folders with pictures are {', '.join(sub_folders) or 'none'}"
     if input_dir is not None:
@@ -87,19 +100,20 @@ def _files(folder: Path, input_dir: str | None, target_dir: str | None) -> Files
         raise InputError(f"{folder}: {there}; say with --input_dir and --target_dir which two hold the pairs")
     else:
         raise InputError(f"{folder} has no pictures ({', '.join(images.EXTENSIONS)}), nor have its sub-folders")
-    return match(*(folder / side for side in sides))
+    return match(*(folder / side for side in sides), unpaired)
 
 
-def match(folder_a: Path, folder_b: Path) -> Files:
-    """The pairs of two folders' pictures, by file stem. Raises InputError where one has no partner."""
-    a, b = (_by_stem(_pictures(folder)) for folder in (folder_a, folder_b))
+def match(folder_a: Path, folder_b: Path, unpaired: Callable = refuse) -> Files:
+    """The pairs of two folders' pictures, by file stem; `unpaired` as for find."""
+    a, b = (_by_stem(_pictures(folder), unpaired) for folder in (folder_a, folder_b))
     if alone := sorted([a[stem] for stem in a.keys() - b.keys()] + [b[stem] for stem in b.keys() - a.keys()]):
         count = "1 picture" if len(alone) == 1 else f"{len(alone)} pictures"
-        raise InputError(
+        unpaired(
             f"{count} without a partner of the same name in the other folder: {listed(alone)}. "
-            "Add the partners or remove these"
+            "Add the partners or remove these",
+            alone,
         )
-    return {stem: (a[stem], b[stem]) for stem in a}
+    return {stem: (a[stem], b[stem]) for stem in a if stem in b}
 
 
 def _photos(folder: Path) -> Files:
@@ -120,12 +134,12 @@ def _pictures(folder: Path) -> list[Path]:
     )
 
 
-def _by_stem(paths: Sequence[Path]) -> dict[str, Path]:
+def _by_stem(paths: Sequence[Path], unpaired: Callable = refuse) -> dict[str, Path]:
     by_stem: dict[str, Path] = {}
     for path in paths:
         if path.stem in by_stem:
-            both = f"{by_stem[path.stem]} and {path}"
-            raise InputError(f"{both} have the same name but for the ending; rename or remove one")
+            both = by_stem[path.stem], path
+            unpaired(f"{both[0]} and {both[1]} have the same name but for the ending; rename or remove one", both)
         by_stem[path.stem] = path
     return by_stem
 

@@ -1,0 +1,89 @@
+import json
+
+import numpy as np
+import pytest
+from conftest import write_picture
+
+from tf_pix2pix.cli.check_data import main
+from tf_pix2pix.datasets.synthetic_facades import facade
+
+
+@pytest.fixture
+def folder(tmp_path, monkeypatch):
+    """Six pairs side by side, in a folder beside which the command runs."""
+    monkeypatch.chdir(tmp_path)
+    for number in range(6):
+        write_picture(tmp_path / "set" / f"{number}.png", np.hstack(facade(0, number, (64, 64))))
+    return tmp_path / "set"
+
+
+@pytest.fixture
+def run(capsys):
+    def run(*words):
+        code = main(["check_data", *map(str, words)])
+        return code, *capsys.readouterr()
+
+    return run
+
+
+def test_a_fine_set(folder, run):
+    before = sorted(folder.iterdir())
+    code, out, err = run("set/")
+    assert code == 0, err
+    assert out.splitlines()[-1] == "set/ is fine"
+    assert "train        5  A     64x64                  uint8 x 3" in out
+    assert sorted(folder.iterdir()) == before
+    assert json.loads((folder.parent / "data_check_set" / "report.json").read_text())["verdict"] == "fine"
+
+
+def test_a_set_that_would_harm(folder, run):
+    (folder / "3.png").write_bytes(b"no picture")
+    for number in range(8):
+        write_picture(folder / f"copy{number}.png", np.hstack(facade(0, 2, (64, 64))))
+    code, out, err = run("set", "--output_dir=out")
+    assert code == 1
+    assert err.startswith("error: training on set would be harmed: ") and len(err.splitlines()) == 1
+    assert "1 pair cannot be read" in err and "train and in val" in err
+    assert "    3.png (3.png: it is not a PNG" in out
+    assert json.loads((folder.parent / "out" / "report.json").read_text())["verdict"] == "harmful"
+
+
+def test_long_lists_are_cut_on_the_terminal_only(folder, run):
+    for number in range(30):
+        write_picture(folder / f"good{number}.png", np.hstack(facade(1, number, (64, 64))))
+    for number in range(9):
+        (folder / f"bad{number}.png").write_bytes(b"no picture")
+    _, out, _ = run("set")
+    assert out.count("no picture") + out.count("it is not a PNG") == 5
+    assert "and 4 more" in out
+    report = json.loads((folder.parent / "data_check_set" / "report.json").read_text())
+    assert len(report["findings"][0]["files"]) == 9
+
+
+@pytest.mark.parametrize(
+    "words, said",
+    [
+        ((), "0 are given"),
+        (("set", "other"), "2 are given"),
+        (("nowhere",), "neither a folder nor a known data set"),
+        (("set", "--output_dir=set/out"), "inside the data set"),
+        (("set", "--output_dir=set"), "inside the data set"),
+        (("set", "--output_dir=set/0.png"), "inside the data set"),
+        (("set", "--input_dir=a"), "go together"),
+        (("set", "--input_dir=a", "--target_dir=b"), "no pictures in a sub-folder a"),
+        (("set", "--colour=red"), "--help lists the flags"),
+        (("synthetic_facades", "--input_dir=a", "--target_dir=b"), "are for folders"),
+    ],
+)
+def test_wrong_usage_is_one_line(folder, run, words, said):
+    code, _, err = run(*words)
+    assert code == 2
+    assert err.startswith("error: ") and said in err and len(err.splitlines()) == 1
+    assert sorted(path.name for path in folder.parent.iterdir()) == ["set"]
+
+
+def test_help(run):
+    code, out, _ = run("--help")
+    assert code == 0
+    assert "--output_dir" in out and "exit code is 1" in out
+    assert max(map(len, out.splitlines())) <= 120

@@ -1,0 +1,280 @@
+import json
+import re
+import shutil
+import tarfile
+
+import numpy as np
+import pytest
+from conftest import write_picture
+from PIL import Image
+
+from tf_pix2pix import images
+from tf_pix2pix.data_check import check, drawings, duplicates, registration
+from tf_pix2pix.data_check.looking import as_rgb, reduce
+from tf_pix2pix.datasets import DATASETS
+from tf_pix2pix.datasets.pairs import Pairs
+from tf_pix2pix.datasets.synthetic_facades import facade
+from tf_pix2pix.errors import InputError
+
+SIZE = (128, 112)
+FACADES = [facade(3, index, SIZE) for index in range(40)]  # photo and labels, uint8 [128, 112, 3]
+
+
+def write_pair(root, split, number, photo=None, labels=None):
+    """A clean pair of two folders, unless other pictures are given."""
+    own_photo, own_labels = FACADES[number]
+    write_picture(root / split / "a" / f"{number}.png", own_photo if photo is None else photo)
+    write_picture(root / split / "b" / f"{number}.png", own_labels if labels is None else labels)
+
+
+@pytest.fixture(scope="module")
+def clean(tmp_path_factory):
+    """Thirty pairs to train on and ten to look at."""
+    root = tmp_path_factory.mktemp("clean") / "set"
+    for number in range(40):
+        write_pair(root, "train" if number < 30 else "val", number)
+    return root
+
+
+def found(report):
+    """kind -> (severity, files)."""
+    return {finding["kind"]: (finding["severity"], finding["files"]) for finding in report["findings"]}
+
+
+def of_train(side, *names):
+    return [f"train/{side}/{name}" for name in names]
+
+
+def pair(name, split="train"):
+    return f"{split}/a/{name}.png and {split}/b/{name}.png"
+
+
+def test_nothing_is_found_in_a_clean_set(clean, tmp_path):
+    report = check(clean, tmp_path / "out")
+    assert report["findings"] == []
+    assert report["verdict"] == "fine"
+    assert report["splits"]["train"] == {"pairs": 30, "smallest": [[112, 128]] * 2, "largest": [[112, 128]] * 2}
+    assert report["registration"]["measured"] == 1
+    np.testing.assert_allclose(report["registration"]["median_shift"], 0, atol=0.3)
+    assert sorted(path.name for path in (tmp_path / "out").iterdir()) == ["contact_sheet.png", "report.json"]
+    assert json.loads((tmp_path / "out" / "report.json").read_text()) == report
+
+
+def test_statistics_are_those_of_all_pixels(clean, tmp_path):
+    rows = check(clean, tmp_path)["statistics"]
+    assert [(row["split"], row["side"], row["kind"]) for row in rows] == [
+        (split, side, "uint8 x 3") for split in ("train", "val") for side in "AB"
+    ]
+    pixels = np.stack([photo for photo, _ in FACADES[:30]]).reshape(-1, 3)
+    assert rows[0]["pixels"] == len(pixels)
+    np.testing.assert_allclose(rows[0]["mean"], pixels.mean(axis=0), atol=1e-3)
+    np.testing.assert_allclose(rows[0]["std"], pixels.std(axis=0), atol=1e-3)
+
+
+def test_every_planted_defect_is_found_and_nothing_else(clean, tmp_path):
+    root = tmp_path / "set"
+    shutil.copytree(clean, root)
+    a, b = root / "train" / "a", root / "train" / "b"
+    # Files that training cannot use.
+    write_picture(a / "alone.png", FACADES[0][0])
+    (a / "0.png").write_bytes((a / "0.png").read_bytes()[:4000])
+    (b / "1.png").write_text("no picture")
+    write_picture(b / "2.png", FACADES[2][1][:100])
+    write_picture(b / "3.jpg", FACADES[3][1])  # beside 3.png
+    write_picture(a / "3.tga", FACADES[3][0])
+    # Odd ones.
+    Image.fromarray(FACADES[4][1]).convert("P", palette=Image.Palette.ADAPTIVE).save(b / "4.png")
+    (a / "5.png").unlink()
+    Image.fromarray(FACADES[5][0]).convert("CMYK").save(a / "5.jpg", quality=95)
+    (a / "6.png").unlink()
+    exif = Image.Exif()
+    exif[0x0112] = 6  # to be turned by 90 degrees clockwise
+    Image.fromarray(np.rot90(FACADES[6][0])).save(a / "6.jpg", exif=exif, quality=95)
+    write_picture(a / "7.png", np.dstack([FACADES[7][0], np.full(SIZE, 200, np.uint8)]))
+    write_picture(a / "8.png", FACADES[8][0][:, :, :1])
+    (b / "9.png").unlink()
+    frames = [Image.fromarray(FACADES[9][1]), Image.fromarray(FACADES[8][1])]
+    frames[0].save(b / "9.webp", save_all=True, append_images=frames[1:], lossless=True)
+    write_picture(b / "10.png", np.full((*SIZE, 3), 77, np.uint8))
+    write_picture(b / "11.png", np.uint8(255 * (FACADES[11][1][:, :, 1:2] > 80)))
+    # More than once.
+    for side in (a, b):
+        shutil.copy(side / "12.png", side / "copy.png")
+        shutil.copy(side / "13.png", root / "val" / side.name / "leak.png")
+        mirrored = np.fliplr(images.decode((side / "14.png").read_bytes()))
+        write_picture(side / "mirrored.png", mirrored)
+    Image.fromarray(FACADES[15][0]).save(root / "val" / "a" / "near.jpg", quality=30)
+    Image.fromarray(FACADES[15][1]).resize((56, 64)).resize((112, 128)).save(root / "val" / "b" / "near.png")
+    shutil.copy(a / "16.png", a / "17.png")
+    shutil.copy(b / "18.png", a / "18.png")
+    # Shifted by 6 pixels to the right and 4 up.
+    write_picture(b / "19.png", np.roll(FACADES[19][1], (-4, 6), axis=(0, 1)))
+
+    report = check(root, tmp_path / "out")
+    assert report["verdict"] == "harmful"
+    found_now = found(report)
+    expected = {
+        "unmatched": ("error", of_train("a", "alone.png")),
+        "same_name": ("error", [of_train("b", "3.jpg", "3.png")]),
+        "leak_exact": ("error", [[pair("13"), pair("leak", "val")]]),
+        "leak_near": ("error", [[pair("15"), "val/a/near.jpg and val/b/near.png"]]),
+        "duplicate_exact": ("warning", [[pair("12"), pair("copy")]]),
+        "duplicate_near": ("warning", [[pair("14"), pair("mirrored")]]),
+        "shared_A": ("warning", [[pair("16"), pair("17")]]),
+        "both_sides": ("warning", [pair("18")]),
+        "constant_B": ("warning", of_train("b", "10.png")),
+        "passed_over": ("warning", of_train("a", "3.tga")),
+        "palette_B": ("warning", of_train("b", "4.png")),
+        "CMYK_A": ("warning", of_train("a", "5.jpg")),
+        "EXIF-rotated_A": ("warning", of_train("a", "6.jpg")),
+        "alpha_A": ("warning", of_train("a", "7.png")),
+        "gray_A": ("note", of_train("a", "8.png")),
+        "animated_B": ("warning", of_train("b", "9.webp")),
+        "alpha_B": ("warning", of_train("b", "9.webp")),  # as Pillow decodes animations
+        "binary_B": ("note", of_train("b", "11.png")),
+        "gray_B": ("note", of_train("b", "11.png")),
+    }
+    named = {"unreadable": [pair("0"), pair("1")], "sizes": [pair("2")], "shifted": [pair("19")]}
+    assert found_now.keys() == expected.keys() | named.keys()
+    assert {kind: found_now[kind] for kind in expected} == expected
+    for kind, names in named.items():
+        assert [text.split(" (")[0] for text in found_now[kind][1]] == names
+    assert "0.png: it cannot be decoded" in found_now["unreadable"][1][0]
+    assert "A is 112x128 but B is 112x100" in found_now["sizes"][1][0]
+    right, up = found_now["shifted"][1][0].split("B lies ")[1].split(" px ")[:2]
+    assert float(right) == pytest.approx(6, abs=0.5) and float(up.split()[-1]) == pytest.approx(4, abs=0.5)
+    severities = [finding["severity"] for finding in report["findings"]]
+    assert severities == sorted(severities, key=["error", "warning", "note"].index)
+    assert all(finding["count"] == len(finding["files"]) for finding in report["findings"])
+    drawn = images.decode((tmp_path / "out" / "misregistration.png").read_bytes())
+    assert drawn.shape[1] > 4 * 256 and drawn.std() > 10
+
+
+@pytest.mark.parametrize("share", [0.5, 1])
+def test_what_many_pairs_have_is_an_error(tmp_path, share):
+    """Shifted targets, constant inputs; and a shift of all, too small to be told of any single one."""
+    many = round(30 * share)
+    for number in range(30):
+        labels = np.roll(FACADES[number][1], 5, axis=1) if number < many else None
+        write_pair(tmp_path / "shifted", "train", number, labels=labels)
+        photo = np.full((*SIZE, 3), number, np.uint8) if number < many else None
+        write_pair(tmp_path / "constant", "train", number, photo=photo)
+        moved = np.roll(FACADES[number][1], 1, axis=0) if number < 30 * share else None
+        write_pair(tmp_path / "moved", "train", number, labels=moved)
+    assert found(check(tmp_path / "shifted", tmp_path / "1"))["shifted"][0] == "error"
+    constant = found(check(tmp_path / "constant", tmp_path / "2"))
+    assert (constant["constant_A"][0], len(constant["constant_A"][1])) == ("error", many)
+    moved = found(check(tmp_path / "moved", tmp_path / "3"))
+    assert ("all_shifted" in moved) == (share == 1)
+
+
+@pytest.mark.parametrize("splits", [("",), ("train", "val"), ("train", "val", "test")])
+def test_side_by_side_folders(tmp_path, splits):
+    for number in range(20):
+        joined = images.join_side_by_side(*FACADES[number])
+        write_picture(tmp_path / "set" / splits[number % len(splits)] / f"{number}.png", joined)
+    write_picture(tmp_path / "set" / splits[0] / "odd.png", joined[:, 1:])
+    Image.fromarray(joined).convert("P").save(tmp_path / "set" / splits[19 % len(splits)] / "19.png")
+    report = check(tmp_path / "set", tmp_path / "out")
+    assert list(report["splits"]) == (["train", "val"] if splits == ("",) else list(splits))
+    assert sum(split["pairs"] for split in report["splits"].values()) == 21
+    kinds = found(report)
+    assert list(kinds) == ["halves", "palette_A"]
+    assert "odd.png: it is 223 pixels wide, an odd number" in kinds["halves"][1][0]
+
+
+def test_pairs_of_a_named_set_are_checked_once(tmp_path, monkeypatch):
+    def read(index):
+        if index == 2:
+            raise InputError("set/2 is damaged")
+        return FACADES[index]
+
+    held_out = Pairs(["set/8"], lambda index: FACADES[8])
+    splits = {"train": Pairs([f"set/{n}" for n in range(5)], read), "val": held_out, "test": held_out}
+    monkeypatch.setitem(DATASETS, "facades", lambda name, data_dir, size: splits)
+    report = check("facades", tmp_path)
+    assert {split: row["pairs"] for split, row in report["splits"].items()} == {"train": 5, "val": 1}
+    assert found(report) == {"unreadable": ("error", ["set/2 (set/2 is damaged)"])}
+
+
+def test_a_folder_in_which_nothing_pairs_is_refused(tmp_path):
+    write_picture(tmp_path / "set" / "a" / "1.png", FACADES[0][0])
+    write_picture(tmp_path / "set" / "b" / "2.png", FACADES[0][1])
+    with pytest.raises(InputError, match=r"no pair; pictures without a partner .*1.png, .*2.png"):
+        check(tmp_path / "set", tmp_path / "out")
+    assert not (tmp_path / "out").exists()
+
+
+def test_near_hashes_are_found_among_many():
+    """Differences of up to 15 of 256 bits in A and in B, also mirrored; others stay alone."""
+    draw = np.random.default_rng(0)
+    hashes = draw.integers(0, 2**63, (20_000, 2, 4), np.uint64) * 2
+    for number in range(100):
+        bits = np.unpackbits(hashes[number].view(np.uint8), axis=1)
+        for side in (0, 1):
+            bits[side, draw.choice(256, number % 16, replace=False)] ^= 1
+        hashes[10_000 + number] = np.packbits(bits, axis=1).view(np.uint64)
+    mirror = duplicates._tables()[2]
+    hashes[10_000:10_050] ^= mirror
+    hashes[300:310, 1] = hashes[10_300:10_310, 1]  # of one side only
+    groups = duplicates.group_near(hashes, np.arange(len(hashes)))
+    expected = np.arange(len(hashes))
+    expected[10_000:10_100] = np.arange(100)
+    np.testing.assert_array_equal(groups, expected)
+
+
+def test_many_near_pictures_are_one_group():
+    hashes = np.repeat(np.random.default_rng(0).integers(1, 2**63, (1, 2, 4), np.uint64), 5000, axis=0)
+    hashes[np.arange(5000), 0, 0] ^= np.uint64(1) << np.arange(5000, dtype=np.uint64) % np.uint64(60)
+    assert (duplicates.group_near(hashes, np.arange(5000)) == 0).all()
+
+
+def test_a_mirrored_picture_has_the_mirrored_hash():
+    gray = np.random.default_rng(0).random((64, 64)).astype(np.float32)
+    assert (duplicates.hash_of(gray[:, ::-1]) ^ duplicates._tables()[2] == duplicates.hash_of(gray)).all()
+    assert (duplicates.hash_of(np.full((64, 64), 100, np.float32)) == 0).all()
+
+
+@pytest.mark.parametrize("shift", [(0, 0), (5, -3), (-12, 9), (2.5, 0)])
+def test_shifts_between_photo_and_labels(shift):
+    """Measured in pixels of the file, which is larger than the grid; B moved right has a positive dx."""
+    photo, labels = facade(1, 7, (512, 600))
+    dx, dy = (2 * component for component in shift)
+    moved = Image.fromarray(labels).transform((600, 512), Image.Transform.AFFINE, (1, 0, -dx, 0, 1, -dy), 2)
+    estimated = registration.estimate(reduce(as_rgb(photo)), reduce(moved), (512, 600))
+    assert (estimated.dx, estimated.dy) == pytest.approx((dx, dy), abs=1)
+    assert estimated.strength > registration.STRONG
+    assert (estimated.distinct > registration.DISTINCT) == (shift != (0, 0))
+
+
+def test_no_shift_between_pictures_that_have_nothing_in_common():
+    draw = np.random.default_rng(0)
+    for _ in range(30):
+        coarse = (Image.fromarray(draw.integers(0, 256, (16, 16), np.uint8)) for _ in range(2))
+        a, b = (reduce(image.resize((128, 128)).convert("RGB")) for image in coarse)
+        assert registration.estimate(a, b, SIZE).strength < registration.STRONG
+    assert registration.estimate(*[np.zeros((31, 200, 3), np.float32)] * 2, (31, 200)) is None
+    assert registration.estimate(*[np.ones((64, 64, 3), np.float32)] * 2, (64, 64)) is None
+
+
+def test_sheets_have_a_cell_for_each_pair():
+    cells = [(f"a long name of pair number {n}" * 3, [Image.new("RGB", (20, 10), "red")] * 2) for n in range(5)]
+    drawn = drawings.sheet(cells, columns=2, side=40)
+    assert drawn.shape == (3 * (40 + 25) + 6, 2 * (2 * 42 + 6) + 6, 3)
+    assert (drawn == (255, 0, 0)).all(axis=2).sum() == 5 * 2 * 40 * 20
+
+
+def test_deep_pictures_are_shown_stretched():
+    deep = np.linspace(1000, 5000, 100).reshape(10, 10, 1)
+    for dtype in (np.uint16, np.float32):
+        assert as_rgb(deep.astype(dtype)).getextrema() == ((0, 255),) * 3
+    assert as_rgb(np.zeros((4, 4, 4), np.uint8)).mode == "RGB"
+
+
+def test_the_real_facades_have_nothing_that_would_harm(real_facades, tmp_path):
+    with tarfile.open(real_facades / "facades.tar.gz") as archive:
+        members = [member for member in archive if re.search(r"/(val/\d+|train/1\d)\.jpg", member.name)]
+        archive.extractall(tmp_path, members, filter="data")
+    report = check(tmp_path / "facades", tmp_path / "out")
+    assert report["findings"] == []
+    assert report["registration"]["measured"] > 0.9

@@ -1,0 +1,79 @@
+"""Is a data set fine? Reads it whole, as training would, and lists all that is wrong or odd about it.
+
+python -m tf_pix2pix.cli.check_data my_pairs                                        a folder of pairs
+python -m tf_pix2pix.cli.check_data my_pairs --input_dir=sketch --target_dir=photo  where there are more sub-folders
+python -m tf_pix2pix.cli.check_data facades --data_dir=/my/archives                 a published set
+
+Writes report.json, contact_sheet.png and, where the pictures of pairs are shifted, misregistration.png.
+The exit code is 1 where training would be harmed.
+"""
+
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from tf_pix2pix.cli.command import Flag, help_of, parse_flags, run_command, start_up_notes_hidden
+from tf_pix2pix.errors import InputError, RunError, listed
+from tf_pix2pix.files import check_writable
+
+FLAGS = [
+    Flag("output_dir", "where the report goes, never inside the data set [data_check_NAME_OF_THE_DATASET]"),
+    Flag("data_dir", "where published archives lie (default: $TFDS_DATA_DIR or ~/tensorflow_datasets)"),
+    Flag("input_dir", "folder data: the sub-folder of input pictures (A)"),
+    Flag("target_dir", "folder data: the sub-folder of target pictures (B)"),
+]
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Returns the exit code: 0 fine, 1 training would be harmed, 2 wrong usage or input."""
+    return run_command(_run, lambda: help_of(__doc__, FLAGS), argv, "the report was not written")
+
+
+def _run(argv: list[str]) -> None:
+    settings, words = parse_flags(argv, FLAGS)
+    if len(words) != 1:
+        raise InputError(f"one data set is checked, a folder or a name; {len(words)} are given. --help shows examples")
+    if bool(settings.get("input_dir")) != bool(settings.get("target_dir")):
+        raise InputError("input_dir and target_dir go together; give both or neither")
+    dataset = words[0]
+    folder = Path(dataset).resolve()
+    output = Path(settings.pop("output_dir", None) or f"data_check_{folder.name}")
+    if folder.is_dir() and output.resolve().is_relative_to(folder):
+        raise InputError(f"{output} is inside the data set {dataset}; choose another --output_dir")
+    check_writable(output)
+    with start_up_notes_hidden():
+        from tf_pix2pix.data_check import check
+    report = check(dataset, output, **settings)
+    print("\n".join(_lines(report)))
+    errors = [finding["title"] for finding in report["findings"] if finding["severity"] == "error"]
+    if errors:
+        raise RunError(f"training on {dataset} would be harmed: {'; '.join(errors)}")
+    print(f"{dataset} is fine")
+
+
+def _lines(report: dict[str, Any]) -> Iterator[str]:
+    """The report for the terminal."""
+    yield f"{'split':6} {'pairs':>7}  {'side':4}  {'width x height':21}  {'pictures':12}  mean (std) of each channel"
+    for row in report["statistics"]:
+        split = report["splits"][row["split"]]
+        side = "AB".index(row["side"])
+        low, high = ("x".join(map(str, split[end][side])) for end in ("smallest", "largest"))
+        size = low if low == high else f"{low} to {high}"
+        values = "  ".join(f"{mean:.4g} ({std:.4g})" for mean, std in zip(row["mean"], row["std"], strict=True))
+        yield f"{row['split']:6} {split['pairs']:>7}  {row['side']:4}  {size:21}  {row['kind']:12}  {values}"
+    registration = report["registration"]
+    if registration["median_shift"]:
+        dx, dy = registration["median_shift"]
+        share = f"{registration['measured']:.0%} of pairs have edges in common"
+        yield f"{share}; the median of B against A is {dx:+.1f} px across, {dy:+.1f} px down"
+    for finding in report["findings"]:
+        yield f"{finding['severity']}: {finding['title']}: {finding['advice']}"
+        names = [" = ".join(name) if isinstance(name, list) else name for name in finding["files"]]
+        if names and finding["count"] < max(part["pairs"] for part in report["splits"].values()):
+            yield f"    {listed(names, chr(10) + '    ', most=5)}"
+    yield f"written: {', '.join(report['files'])}"
+
+
+if __name__ == "__main__":
+    sys.exit(main())
