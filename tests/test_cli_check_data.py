@@ -87,3 +87,11 @@ def test_help(run):
     assert code == 0
     assert "--output_dir" in out and "exit code is 1" in out
     assert max(map(len, out.splitlines())) <= 120
+
+
+def test_warnings_do_not_fail(folder, run):
+    write_picture(folder / "5.tga", facade(0, 0, (64, 64))[0])
+    code, out, _ = run("set")
+    assert code == 0
+    assert "warning: 1 file of formats that training passes over: it reads .png" in out and "    5.tga\n" in out
+    assert out.splitlines()[-1] == "set is fine; the warnings are worth a look"

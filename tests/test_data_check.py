@@ -258,7 +258,8 @@ def test_no_shift_between_pictures_that_have_nothing_in_common():
 
 
 def test_sheets_have_a_cell_for_each_pair():
-    cells = [(f"a long name of pair number {n}" * 3, [Image.new("RGB", (20, 10), "red")] * 2) for n in range(5)]
+    red = drawings.fitted(np.tile(np.uint8([255, 0, 0]), (10, 20, 1)), 40)
+    cells = [(f"a long name of pair number {number}" * 3, [red] * 2) for number in range(5)]
     drawn = drawings.sheet(cells, columns=2, side=40)
     assert drawn.shape == (3 * (40 + 25) + 6, 2 * (2 * 42 + 6) + 6, 3)
     assert (drawn == (255, 0, 0)).all(axis=2).sum() == 5 * 2 * 40 * 20

@@ -46,10 +46,12 @@ def _run(argv: list[str]) -> None:
         from tf_pix2pix.data_check import check
     report = check(dataset, output, **settings)
     print("\n".join(_lines(report)))
-    errors = [finding["title"] for finding in report["findings"] if finding["severity"] == "error"]
-    if errors:
-        raise RunError(f"training on {dataset} would be harmed: {'; '.join(errors)}")
-    print(f"{dataset} is fine")
+    titles = {"error": [], "warning": [], "note": []}
+    for finding in report["findings"]:
+        titles[finding["severity"]].append(finding["title"])
+    if titles["error"]:
+        raise RunError(f"training on {dataset} would be harmed: {'; '.join(titles['error'])}")
+    print(f"{dataset} is fine" + ("; the warnings are worth a look" if titles["warning"] else ""))
 
 
 def _lines(report: dict[str, Any]) -> Iterator[str]:
@@ -70,7 +72,7 @@ def _lines(report: dict[str, Any]) -> Iterator[str]:
     for finding in report["findings"]:
         yield f"{finding['severity']}: {finding['title']}: {finding['advice']}"
         names = [" = ".join(name) if isinstance(name, list) else name for name in finding["files"]]
-        if names and finding["count"] < max(part["pairs"] for part in report["splits"].values()):
+        if names and finding["severity"] != "note":
             yield f"    {listed(names, chr(10) + '    ', most=5)}"
     yield f"written: {', '.join(report['files'])}"
 

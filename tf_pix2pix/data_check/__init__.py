@@ -11,12 +11,11 @@ from tf_pix2pix import images
 from tf_pix2pix.data_check import drawings
 from tf_pix2pix.data_check.findings import SEVERITIES, Finding, find_all, is_shifted
 from tf_pix2pix.data_check.gathering import Gathered, gather
-from tf_pix2pix.data_check.looking import as_rgb
 from tf_pix2pix.data_check.registration import STRONG, Shift
 from tf_pix2pix.data_check.sources import open_set
 from tf_pix2pix.files import written_beside
 
-CELLS = 24  # pairs on the contact sheet
+CELLS, SIDE = 24, 128  # pairs on the contact sheet, and pixels a picture
 WORST = 10  # shifted pairs that are drawn
 
 
@@ -104,15 +103,15 @@ def _draw(gathered: Gathered, output: Path) -> list[Path]:
     for number in sorted({place * count // CELLS for place in range(CELLS)}):
         pictures = gathered.open(number).pictures
         if all(picture is not None for picture in pictures):
-            cells.append((gathered.name(number), [as_rgb(picture) for picture in pictures]))
+            cells.append((gathered.name(number), [drawings.fitted(picture, SIDE) for picture in pictures]))
     shifted = np.flatnonzero(is_shifted(gathered.shifts))
     worst = []
     for number in shifted[np.argsort(-gathered.shifts[shifted, 4])][:WORST]:
         shift = Shift(*map(float, gathered.shifts[number]))
         caption = f"{gathered.name(number)}: {shift}; A, B, A's edges red and B's blue, and with B put right"
-        worst.append((caption, drawings.shifted_cell(*gathered.open(number).pictures, shift)))
+        worst.append((caption, drawings.shifted_cell(*gathered.open(number).pictures, shift, 2 * SIDE)))
     drawn = []
-    for name, sheet in (("contact_sheet.png", (cells, 4, 128)), ("misregistration.png", (worst, 1, 256))):
+    for name, sheet in (("contact_sheet.png", (cells, 4, SIDE)), ("misregistration.png", (worst, 1, 2 * SIDE))):
         (output / name).unlink(missing_ok=True)
         if sheet[0]:
             images.write_png(output / name, drawings.sheet(*sheet))

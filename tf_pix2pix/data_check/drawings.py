@@ -14,7 +14,7 @@ _GAP, _TEXT = 6, 13  # pixels
 def sheet(cells: Sequence[tuple[str, Sequence[Image.Image]]], columns: int, side: int) -> np.ndarray:
     """Cells of a caption and some pictures side by side, in rows of so many cells -> uint8 [h, w, 3].
 
-    Pictures are made to fit side x side pixels; all cells have as many pictures as the first.
+    All cells have as many pictures as the first, each made by `fitted`.
     """
     cell_width = len(cells[0][1]) * (side + 2) + _GAP
     cell_height = side + _TEXT + 2 * _GAP
@@ -24,21 +24,27 @@ def sheet(cells: Sequence[tuple[str, Sequence[Image.Image]]], columns: int, side
     for number, (caption, pictures) in enumerate(cells):
         x, y = _GAP + number % columns * cell_width, _GAP + number // columns * cell_height
         for place, picture in enumerate(pictures):
-            whole.paste(_fitted(picture, side), (x + place * (side + 2), y + _TEXT + 2))
+            whole.paste(picture, (x + place * (side + 2), y + _TEXT + 2))
         while caption and draw.textlength(caption, font) > cell_width - _GAP:
             caption = "..." + caption.removeprefix("...")[1:]  # the end of a path tells more than its start
         draw.text((x, y), caption, fill="black", font=font)
     return np.asarray(whole)
 
 
-def shifted_cell(a: np.ndarray, b: np.ndarray, shift: Shift) -> list[Image.Image]:
+def fitted(picture: np.ndarray, side: int) -> Image.Image:
+    """[h, w, c] -> RGB to look at, the longer side of so many pixels."""
+    return _fit(as_rgb(picture), side)
+
+
+def shifted_cell(a: np.ndarray, b: np.ndarray, shift: Shift, side: int) -> list[Image.Image]:
     """A, B, their edges over each other as they are (A red, B blue), and with B put where A is."""
     shown = [as_rgb(picture) for picture in (a, b)]
     edges = [_edges(picture) for picture in shown]
     height, width = edges[0].shape
     by = round(shift.dy * height / a.shape[0]), round(shift.dx * width / a.shape[1])
     aligned = np.roll(edges[1], (-by[0], -by[1]), axis=(0, 1))
-    return [*shown, _overlaid(edges[0], edges[1]), _overlaid(edges[0], aligned)]
+    overlaid = _overlaid(edges[0], edges[1]), _overlaid(edges[0], aligned)
+    return [_fit(picture, side) for picture in (*shown, *(image.resize(shown[0].size) for image in overlaid))]
 
 
 def _edges(shown: Image.Image) -> np.ndarray:
@@ -53,7 +59,7 @@ def _overlaid(red: np.ndarray, blue: np.ndarray) -> Image.Image:
     return Image.fromarray((255 * colours).astype(np.uint8))
 
 
-def _fitted(picture: Image.Image, side: int) -> Image.Image:
-    scale = side / max(picture.size)
-    size = tuple(max(1, round(scale * length)) for length in picture.size)
-    return picture.resize(size, Image.Resampling.LANCZOS if scale < 1 else Image.Resampling.NEAREST)
+def _fit(shown: Image.Image, side: int) -> Image.Image:
+    scale = side / max(shown.size)
+    size = tuple(max(1, round(scale * length)) for length in shown.size)
+    return shown.resize(size, Image.Resampling.LANCZOS if scale < 1 else Image.Resampling.NEAREST)

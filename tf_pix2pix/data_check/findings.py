@@ -87,7 +87,7 @@ def _duplicates(gathered: Gathered) -> Iterator[Finding]:
     exact = np.arange(len(digests))
     _, first, inverse = np.unique(digests[whole], axis=0, return_index=True, return_inverse=True)
     exact[whole] = whole[first][inverse.ravel()]
-    singles = np.flatnonzero(gathered.hashes.any(axis=(1, 2)) & (exact == np.arange(len(exact))))
+    singles = whole[gathered.hashes[whole].any(axis=(1, 2)) & (exact[whole] == whole)]
     near = np.arange(len(digests))
     near[singles] = singles[group_near(gathered.hashes[singles], np.arange(len(singles)))]
     near = near[exact]  # the group of each pair, exact copies with what they are copies of
