@@ -8,10 +8,10 @@ import pytest
 from conftest import write_picture
 from PIL import Image
 
-from tf_pix2pix import images
-from tf_pix2pix.data_check import check, drawings, duplicates, registration
+from tf_pix2pix import images, preparing
+from tf_pix2pix.data_check import check, drawings, duplicates, gathering, registration
 from tf_pix2pix.data_check.looking import as_rgb, reduce
-from tf_pix2pix.datasets import DATASETS
+from tf_pix2pix.datasets import DATASETS, RECORD
 from tf_pix2pix.datasets.pairs import Pairs
 from tf_pix2pix.datasets.synthetic_facades import facade
 from tf_pix2pix.errors import InputError
@@ -49,7 +49,8 @@ def pair(name, split="train"):
     return f"{split}/a/{name}.png and {split}/b/{name}.png"
 
 
-def test_nothing_is_found_in_a_clean_set(clean, tmp_path):
+def test_nothing_is_found_in_a_clean_set(clean, tmp_path, monkeypatch):
+    monkeypatch.setattr(gathering, "AHEAD", 7)
     report = check(clean, tmp_path / "out")
     assert report["findings"] == []
     assert report["verdict"] == "fine"
@@ -95,7 +96,8 @@ def test_every_planted_defect_is_found_and_nothing_else(clean, tmp_path):
     (b / "9.png").unlink()
     frames = [Image.fromarray(FACADES[9][1]), Image.fromarray(FACADES[8][1])]
     frames[0].save(b / "9.webp", save_all=True, append_images=frames[1:], lossless=True)
-    write_picture(b / "10.png", np.full((*SIZE, 3), 77, np.uint8))
+    for constant in (b / "10.png", b / "20.png", a / "21.png"):
+        write_picture(constant, np.full((*SIZE, 3), 77, np.uint8))
     write_picture(b / "11.png", np.uint8(255 * (FACADES[11][1][:, :, 1:2] > 80)))
     # More than once.
     for side in (a, b):
@@ -122,7 +124,8 @@ def test_every_planted_defect_is_found_and_nothing_else(clean, tmp_path):
         "duplicate_near": ("warning", [[pair("14"), pair("mirrored")]]),
         "shared_A": ("warning", [[pair("16"), pair("17")]]),
         "both_sides": ("warning", [pair("18")]),
-        "constant_B": ("warning", of_train("b", "10.png")),
+        "constant_A": ("warning", of_train("a", "21.png")),
+        "constant_B": ("warning", of_train("b", "10.png", "20.png")),
         "passed_over": ("warning", of_train("a", "3.tga")),
         "palette_B": ("warning", of_train("b", "4.png")),
         "CMYK_A": ("warning", of_train("a", "5.jpg")),
@@ -253,7 +256,7 @@ def test_no_shift_between_pictures_that_have_nothing_in_common():
         coarse = (Image.fromarray(draw.integers(0, 256, (16, 16), np.uint8)) for _ in range(2))
         a, b = (reduce(image.resize((128, 128)).convert("RGB")) for image in coarse)
         assert registration.estimate(a, b, SIZE).strength < registration.STRONG
-    assert registration.estimate(*[np.zeros((31, 200, 3), np.float32)] * 2, (31, 200)) is None
+    assert registration.estimate(a[:31], a[:31], (31, 128)) is None  # too small to tell
     assert registration.estimate(*[np.ones((64, 64, 3), np.float32)] * 2, (64, 64)) is None
 
 
@@ -279,3 +282,28 @@ def test_the_real_facades_have_nothing_that_would_harm(real_facades, tmp_path):
     report = check(tmp_path / "facades", tmp_path / "out")
     assert report["findings"] == []
     assert report["registration"]["measured"] > 0.9
+
+
+def test_one_picture_of_16_bits_is_told(tmp_path):
+    for number in range(3):
+        write_pair(tmp_path / "set", "train", number, photo=FACADES[number][0][:, :, :1])
+    Image.fromarray(FACADES[1][0][:, :, 0].astype(np.uint16) * 257).save(tmp_path / "set" / "train" / "a" / "1.png")
+    told = found(check(tmp_path / "set", tmp_path / "out"))
+    severity, files = told.get("unreadable") or told["16-bit_A"]
+    assert severity in ("error", "warning") and len(files) == 1
+    assert "1.png: it has 16 bits a channel" in files[0] or files == of_train("a", "1.png")
+
+
+def test_shards_are_checked_as_their_folder_is(clean, tmp_path):
+    preparing.shards(str(clean), str(tmp_path / "shards"))
+    report = check(tmp_path / "shards", tmp_path / "out")
+    of_folder = check(clean, tmp_path / "out2")
+    for key in ("verdict", "splits", "findings", "registration"):
+        assert report[key] == of_folder[key]
+
+
+def test_a_folder_that_is_not_finished_is_refused(clean, tmp_path):
+    shutil.copytree(clean, tmp_path / "set")
+    (tmp_path / "set" / RECORD).write_text('{"finished": false}')
+    with pytest.raises(InputError, match="set is unfinished"):
+        check(tmp_path / "set", tmp_path / "out")

@@ -108,10 +108,12 @@ def _duplicates(gathered: Gathered) -> Iterator[Finding]:
             advice = "they count several times; keep one of each"
             yield Finding(f"duplicate_{word}", "warning", title, advice, _named(gathered, rest))
 
+    telling = digests.copy()  # constant pictures are alike without being the same
+    for side in (0, 1):
+        telling[gathered.traits.get(("constant", side), []), side] = 0
     for side, (own, other) in enumerate((("A", "B"), ("B", "A"))):
-        constant = set(gathered.traits["constant", side])
-        some = np.array([number for number in np.flatnonzero(digests[:, side]) if number not in constant], int)
-        groups = [group for group in _groups(digests[:, side], some) if len(set(near[group])) > 1]
+        groups = _groups(telling[:, side], np.flatnonzero(telling[:, side]))
+        groups = [group for group in groups if len(set(near[group])) > 1]
         if groups:
             leaks = any(_crosses(gathered, group) for group in groups)
             title = f"{counted(len(groups), 'picture')} of {own} with several different pictures of {other}"
@@ -119,10 +121,9 @@ def _duplicates(gathered: Gathered) -> Iterator[Finding]:
             advice = where + "which one is right, a network cannot tell"
             yield Finding(f"shared_{own}", "warning", title, advice, _named(gathered, groups))
 
-    both = np.intersect1d(digests[:, 0], digests[:, 1])
-    found = np.flatnonzero(np.isin(digests, both[both != 0]).any(axis=1))
-    found = [number for number in found if not {number} & set(gathered.traits["constant", 0])]
-    if found:
+    both = np.intersect1d(telling[:, 0], telling[:, 1])
+    found = np.flatnonzero(np.isin(telling, both[both != 0]).any(axis=1))
+    if len(found):
         title = f"{counted(len(found), 'pair')} with a picture that is in A and in B"
         names = [gathered.name(number) for number in found]
         yield Finding("both_sides", "warning", title, "the sides may be mixed up, or a file copied twice", names)

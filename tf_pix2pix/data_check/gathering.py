@@ -11,6 +11,8 @@ from tqdm import tqdm
 
 from tf_pix2pix.data_check.looking import Look, Source, Statistics, look
 
+AHEAD = 256  # pairs that threads look at in one go: enough for all of them, few enough for any memory
+
 
 class Gathered:
     """What the looks at all pairs told. Pairs are numbered through the splits, in their order.
@@ -73,10 +75,9 @@ def gather(sources: dict[str, Source]) -> Gathered:
 
 def _looks(source: Source) -> Iterator[Look]:
     """A look at every pair in order, by as many threads as there are cores: most of it is done outside of Python."""
-    ahead = 32 * (os.cpu_count() or 1)  # enough for every thread, few enough for any memory: looks hold no pixels
     with ThreadPoolExecutor(os.cpu_count()) as pool:
-        for start in range(0, source.count, ahead):
-            chunk = range(start, min(start + ahead, source.count))
+        for start in range(0, source.count, AHEAD):
+            chunk = range(start, min(start + AHEAD, source.count))
             yield from pool.map(lambda index: look(source.open(index)), chunk)
 
 

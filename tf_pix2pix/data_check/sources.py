@@ -1,4 +1,5 @@
-"""What is checked, split by split: the files of a folder, also where they do not pair, or the pairs of a named set."""
+"""What is checked, split by split: the files of a folder, also where they do not pair, or the pairs of a named set or
+of shards."""
 
 from collections.abc import Sequence
 from functools import partial
@@ -9,7 +10,7 @@ from PIL import Image
 from tf_pix2pix import images
 from tf_pix2pix.data_check.findings import Finding, counted
 from tf_pix2pix.data_check.looking import Source, open_files, open_pair
-from tf_pix2pix.datasets import DATASETS, folder, load_pairs
+from tf_pix2pix.datasets import DATASETS, check_finished, folder, load_pairs, shards
 from tf_pix2pix.datasets.pairs import Pairs
 from tf_pix2pix.errors import InputError, listed
 
@@ -22,12 +23,13 @@ def open_set(
     Raises:
       InputError: as training, but for files that do not pair; or there is no pair.
     """
-    if dataset in DATASETS or not Path(dataset).is_dir():
+    root = Path(dataset)
+    if dataset in DATASETS or not root.is_dir() or (root / shards.INDEX).is_file():
         splits = load_pairs(dataset, data_dir=data_dir, input_dir=input_dir, target_dir=target_dir)
         if splits["test"] is splits["val"]:
             del splits["test"]
         return {split: _of_pairs(pairs) for split, pairs in splits.items()}, []
-    root = Path(dataset)
+    check_finished(root)
     unpaired: list[Sequence[Path]] = []
     files = folder.find(dataset, input_dir, target_dir, lambda message, paths: unpaired.append(paths))
     if sum(map(len, files.values())) > 1:

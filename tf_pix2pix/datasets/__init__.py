@@ -42,12 +42,17 @@ def load_pairs(
             print(f"{dataset} is the data set of that name; the folder here is --dataset=./{dataset}")
         return DATASETS[dataset](dataset, data_dir, size)
     if Path(dataset).is_dir():
-        record = Path(dataset, RECORD)
-        if record.is_file() and b'"finished": false' in record.read_bytes():
-            raise InputError(f"{dataset} is unfinished; run the command in {record} again, and it goes on")
+        check_finished(dataset)
         if Path(dataset, shards.INDEX).is_file():
             if input_dir or target_dir:
                 raise InputError(f"input_dir and target_dir are for folders; the shards in {dataset} have their sides")
             return shards.load(dataset)
         return folder.load(dataset, input_dir=input_dir, target_dir=target_dir, photos=photos)
     raise InputError(f"{dataset} is neither a folder nor a known data set; the data sets are {', '.join(DATASETS)}")
+
+
+def check_finished(folder: str | Path) -> None:
+    """Raises InputError where cli.prepare was stopped while it made the folder."""
+    record = Path(folder, RECORD)
+    if record.is_file() and b'"finished": false' in record.read_bytes():
+        raise InputError(f"{folder} is unfinished; run the command in {record} again, and it goes on")
