@@ -10,7 +10,7 @@ from PIL import Image
 
 from tf_pix2pix import images, preparing
 from tf_pix2pix.data_check import check, drawings, duplicates, gathering, registration
-from tf_pix2pix.data_check.looking import as_rgb, reduce
+from tf_pix2pix.data_check.looking import as_rgb, open_files, reduce
 from tf_pix2pix.datasets import DATASETS, RECORD
 from tf_pix2pix.datasets.pairs import Pairs
 from tf_pix2pix.datasets.synthetic_facades import facade
@@ -287,7 +287,9 @@ def test_the_real_facades_have_nothing_that_would_harm(real_facades, tmp_path):
 def test_one_picture_of_16_bits_is_told(tmp_path):
     for number in range(3):
         write_pair(tmp_path / "set", "train", number, photo=FACADES[number][0][:, :, :1])
-    Image.fromarray(FACADES[1][0][:, :, 0].astype(np.uint16) * 257).save(tmp_path / "set" / "train" / "a" / "1.png")
+    deep = tmp_path / "set" / "train" / "a" / "1.png"
+    Image.fromarray(FACADES[1][0][:, :, 0].astype(np.uint16) * 257).save(deep)
+    assert open_files([deep, deep]).traits == (frozenset({"16-bit"}),) * 2
     told = found(check(tmp_path / "set", tmp_path / "out"))
     severity, files = told.get("unreadable") or told["16-bit_A"]
     assert severity in ("error", "warning") and len(files) == 1
