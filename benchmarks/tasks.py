@@ -1,9 +1,10 @@
-"""What runs of tasks learn, against the trivial answers, on their held-out photos; and a picture, a row or more each.
+"""What runs of tasks learn, against the trivial answers, on their held-out photos; and a picture with a row for each.
 
-python benchmarks/tasks.py --run_dir=runs/photos-denoise [--run_dir=...] [--data_dir=DIR] [--picture=FILE.png --rows=2]
+python benchmarks/tasks.py --run_dir=runs/photos-denoise [--run_dir=...] [--data_dir=DIR] [--picture=FILE.png]
 """
 
 import argparse
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -26,6 +27,11 @@ def mean_colour(photos) -> np.ndarray:
     )
 
 
+def blurred(noisy: tf.Tensor, sigma: float) -> tf.Tensor:
+    """float32 [1, h, w, c] -> the same under a Gaussian of so many pixels."""
+    return tasks.deblur(noisy[0], None, sigma=sigma)[tf.newaxis]
+
+
 def mean_filled(rgba: tf.Tensor) -> tf.Tensor:
     """float32 [1, h, w, 4] -> [1, h, w, 3], the holes in the mean colour of the rest."""
     known = rgba[..., 3:] > 0.0
@@ -44,12 +50,7 @@ def trivial_answers(task: str, colour: np.ndarray) -> dict:
         "super_resolution": {"bicubic": tf.identity},
         "denoise": {
             "the noisy picture": tf.identity,
-            **{
-                f"the same blurred, sigma {sigma}": lambda noisy, sigma=sigma: tasks.deblur(
-                    noisy[0], None, sigma=sigma
-                )[tf.newaxis]
-                for sigma in SMOOTHED
-            },
+            **{f"the same blurred, sigma {sigma}": partial(blurred, sigma=sigma) for sigma in SMOOTHED},
         },
         "inpaint": {"the holes in the mean of the rest": mean_filled},
         "deblur": {"the blurred picture": tf.identity},
@@ -66,8 +67,8 @@ def known_kept(translate):
     return lambda rgba: tf.where(rgba[..., 3:] > 0.0, rgba[..., :3], translate(rgba))
 
 
-def measure(run_dir: Path, data_dir: str | None, rows: int) -> list[list[np.ndarray]]:
-    """Prints the table of a run; returns so many rows of (label, input, output, target), uint8."""
+def measure(run_dir: Path, data_dir: str | None, examples: int) -> list[np.ndarray]:
+    """Prints the table of a run; returns a row of its picture: label, and so often input, output, target, uint8."""
     config = runs.read_config(run_dir)
     splits = load_pairs(
         config.dataset, data_dir=data_dir or config.data_dir, size=config.jitter_size, photos=config.task is not None
@@ -97,11 +98,10 @@ def measure(run_dir: Path, data_dir: str | None, rows: int) -> list[list[np.ndar
     for name, answer in answers.items():
         values = paired_metrics(answer, batches)
         print(f"| {name} | " + " | ".join(f"{values[metric]:.3f}" for metric in PAIRED_METRICS) + " |", flush=True)
-    shown = []
-    for input_image, target_image in batches.take(rows):
-        sides = (images.to_uint8(side[0]).numpy() for side in (input_image, translate(input_image), target_image))
-        shown.append([label(config.task, config.crop_size), *sides])
-    return shown
+    row = [label(config.task, config.crop_size)]
+    for input_image, target_image in batches.take(examples):
+        row += [images.to_uint8(side[0]).numpy() for side in (input_image, translate(input_image), target_image)]
+    return row
 
 
 def label(text: str, size: tuple[int, int]) -> np.ndarray:
@@ -117,14 +117,15 @@ def main() -> None:
     parser.add_argument("--run_dir", required=True, type=Path, action="append")
     parser.add_argument("--data_dir")
     parser.add_argument("--picture", type=Path)
-    parser.add_argument("--rows", type=int, default=1)
+    parser.add_argument("--examples", type=int, default=2, help="of held-out photos, in a row of the picture")
     args = parser.parse_args()
     rows = []
     for run_dir in args.run_dir:
-        rows += measure(run_dir, args.data_dir, args.rows)
+        rows.append(measure(run_dir, args.data_dir, args.examples))
         print()
     if args.picture:
-        images.write_png(args.picture, images.sample_grid(["", "input", "output", "target"], rows))
+        columns = ["", *["input", "output", "target"] * args.examples]
+        images.write_png(args.picture, images.sample_grid(columns, rows))
 
 
 if __name__ == "__main__":

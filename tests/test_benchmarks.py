@@ -16,8 +16,10 @@ sys.path.insert(0, str(REPOSITORY / "benchmarks"))
 import keras_peer  # noqa: E402
 import multiply_adds  # noqa: E402
 import speed  # noqa: E402
+import tasks  # noqa: E402
 from turns import Contestant, Work, in_turns  # noqa: E402
 
+from tf_pix2pix import images  # noqa: E402
 from tf_pix2pix.networks import patchgan_discriminator, unet_generator  # noqa: E402
 
 PICTURE = (1, 256, 256, 3)
@@ -156,3 +158,27 @@ def test_a_step_of_plain_keras_changes_both_networks():
     assert np.isfinite(losses).all()
     for variable, old in zip(variables, before, strict=True):
         assert np.any(variable.numpy() != old), variable.path
+
+
+def test_a_task_is_measured_against_the_trivial_answer(inpaint_run, tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr(sys, "argv", ["tasks.py", f"--run_dir={inpaint_run}", f"--picture={tmp_path}/grid.png"])
+    tasks.main()
+    lines = [line.split(" | ") for line in capsys.readouterr().out.splitlines() if line.startswith("| ")]
+    assert [line[0] for line in lines] == [
+        "| inpaint, 3 held out",
+        "| the holes in the mean of the rest",
+        "| trained, step 1",
+        "| trained, step 1, only the holes",
+    ]
+    filled, untrained, kept = (float(line[1]) for line in lines[1:])
+    assert 0 < filled < untrained and kept < untrained
+    assert images.decode((tmp_path / "grid.png").read_bytes()).shape == (14 + 32 + 4, 7 * (32 + 4) + 4, 3)
+
+
+def test_holes_filled_with_the_mean():
+    rgba = np.full((1, 2, 2, 4), 1.0, np.float32)
+    rgba[0, 0, 0] = 0, 0, 0, -1
+    rgba[0, 0, 1, :3] = -0.5
+    filled = tasks.mean_filled(rgba).numpy()[0]
+    np.testing.assert_allclose(filled[0, 0], 0.5)
+    np.testing.assert_array_equal(filled[1], 1.0)
