@@ -31,7 +31,7 @@ def open_set(
         return {split: _of_pairs(pairs) for split, pairs in splits.items()}, []
     check_finished(root)
     unpaired: list[Sequence[Path]] = []
-    files = folder.find(dataset, input_dir, target_dir, lambda message, paths: unpaired.append(paths))
+    files = folder.find(dataset, input_dir, target_dir, unpaired=lambda message, paths: unpaired.append(paths))
     if sum(map(len, files.values())) > 1:
         files = folder.hold_out(files, dataset)
     elif not any(files.values()):
