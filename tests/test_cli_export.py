@@ -111,7 +111,9 @@ def test_the_console_scripts_are_the_commands():
     scripts.read(REPOSITORY / "setup.cfg")
     lines = scripts["options.entry_points"]["console_scripts"].split("\n")
     found = dict(line.split(" = ") for line in lines if line)
-    assert list(found) == ["pix2pix-train", "pix2pix-export", "pix2pix-translate"]
+    commands = [path.stem for path in (REPOSITORY / "tf_pix2pix" / "cli").glob("*.py")]
+    expected = {f"pix2pix-{name.replace('_', '-')}" for name in commands if name not in ("__init__", "command")}
+    assert set(found) == expected
     for target in found.values():
         module, name = target.split(":")
         assert callable(getattr(importlib.import_module(module), name))

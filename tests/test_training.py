@@ -29,7 +29,8 @@ GOLDEN = {"gen_gan_loss": 0.7673, "gen_l1_loss": 0.5004, "disc_real_loss": 0.771
 
 
 def with_channels(config):
-    return dataclasses.replace(config, input_channels=3, output_channels=3)
+    files = dict(input_channels=3, output_channels=3, input_depth="uint8", output_depth="uint8")
+    return dataclasses.replace(config, **files)
 
 
 def batch(n=2, seed=0):
