@@ -147,3 +147,31 @@ def test_every_field_has_help_and_every_default_is_allowed():
     for field in dataclasses.fields(TrainConfig):
         assert field.metadata["help"]
         assert not choices(field) or field.default is None or field.default in choices(field)
+
+
+@pytest.mark.parametrize(
+    ("fields", "message"),
+    [
+        (dict(palette="p.json"), "palette is of no use without input_encoding=onehot or target_encoding=classes"),
+        (dict(color_space="lab", input_encoding="onehot"), "color_space=lab is for photos"),
+        (dict(color_space="lab", output_channels=1), "output_channels=1: color_space=lab gives colours"),
+        (dict(target_encoding="onehot"), "target_encoding=onehot is unknown; choose one of colors, classes"),
+        (dict(input_encoding="onehot", resize_a="lanczos"), "lanczos mixes the colours of the input's palette"),
+        (dict(target_encoding="classes", direction="BtoA", resize_a="bilinear"), "bilinear mixes .* target's palette"),
+        (dict(target_encoding="classes", output_depth="uint16"), "output_depth=uint16: label maps with a palette have 8"),
+        (dict(input_encoding="onehot", task="edges"), "task=edges is for photos; leave it out"),
+        (dict(color_space="lab", task="deblur"), "lab keeps the input's lightness, which task=deblur is to change"),
+        (dict(mask_dir="masks", task="edges"), "mask_dir is for folders of pairs, not for task=edges"),
+        (dict(mask_dir="masks", l1_weight=0.0), "mask_dir is of no use with l1_weight=0"),
+    ],
+)
+def test_encodings_that_cannot_be(fields, message):
+    with pytest.raises(InputError, match=message):
+        TrainConfig(**fields)
+
+
+def test_the_sides_that_have_palettes():
+    assert TrainConfig().palette_sides == ()
+    assert TrainConfig(color_space="lab", task="colorize").palette_sides == ()
+    assert TrainConfig(input_encoding="onehot", resize_b="lanczos").palette_sides == ("input",)
+    assert TrainConfig(input_encoding="onehot", target_encoding="classes").palette_sides == ("input", "target")

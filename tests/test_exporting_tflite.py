@@ -12,6 +12,7 @@ from ai_edge_litert.interpreter import Interpreter
 from conftest import random_picture
 
 from tf_pix2pix import images, model_card, runtimes
+from tf_pix2pix.encodings import of_pictures, palettes_encoding
 from tf_pix2pix.errors import InputError, RunError
 from tf_pix2pix.exporting import tflite
 from tf_pix2pix.exporting.artifact import Options, Source
@@ -245,3 +246,20 @@ def test_options_that_cannot_be_done(tmp_path, options, said):
 def test_the_converter_says_nothing(tmp_path, capfd):
     export(make_source(filters=2), tmp_path, precisions=("int8",))
     assert capfd.readouterr() == ("", "")
+
+
+def test_palettes_are_exact_in_int8(tmp_path):
+    """Around one convolution that only tells the channels apart: each colour comes back, also neighbours of one level.
+
+    What the converter makes of tf.one_hot, of a table of floats or of a division is quantised, and does not.
+    """
+    colors = np.array([[0, 0, 0], [255, 255, 255], [1, 0, 0], [128, 127, 90], [129, 127, 90], [255, 254, 0]], np.uint8)
+    encoding = palettes_encoding(colors, colors)
+    inputs = keras.Input((None, None, 6))
+    convolution = keras.layers.Conv2D(6, 1, use_bias=False)
+    generator = of_pictures(keras.Model(inputs, convolution(inputs)), encoding, 3)
+    convolution.set_weights([np.eye(6)[np.newaxis, np.newaxis]])
+    pictures = [colors[np.random.default_rng(seed).integers(0, 6, (32, 32))] for seed in range(4)]
+    source = Source(generator, (32, 32), 3, 3, train_inputs=pictures[1:], card=CARD, has_palette=True)
+    (artifact,) = export(source, tmp_path, precisions=("int8",)).values()
+    np.testing.assert_array_equal(artifact.readers["LiteRT"](pictures[0]), pictures[0])

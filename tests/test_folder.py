@@ -213,3 +213,46 @@ def test_spread_takes_pairs_at_even_distances(side_by_side_folder):
     assert few.names == [pairs.names[0], pairs.names[3], pairs.names[6]]
     np.testing.assert_array_equal(few.read(2), pairs.read(6))
     assert len(pairs.spread(100)) == len(pairs) == 9
+
+
+def with_masks(root, stems=range(10), size=(12, 16)):
+    two_folders(root)
+    for stem in stems:
+        write_picture(root / "masks" / f"{stem}.png", random_picture(stem, *size, 1))
+    return root
+
+
+def test_masks_come_with_the_training_pairs_alone(tmp_path):
+    root = with_masks(tmp_path / "set")
+    splits = load_pairs(str(root), mask_dir="masks")
+    assert len(splits["train"]) == 9
+    for index, name in enumerate(splits["train"].names):
+        a, b, mask = splits["train"].read(index)
+        stem = int(Path(name.split(" and ")[0]).stem)
+        np.testing.assert_array_equal(mask, random_picture(stem, 12, 16, 1))
+        np.testing.assert_array_equal(a, random_picture(stem, 12, 16))
+    assert len(splits["val"].read(0)) == 2
+
+
+def test_masks_of_side_by_side_pairs_and_of_another_place(side_by_side_folder, tmp_path):
+    for number in range(10):
+        write_picture(tmp_path / "masks" / f"{number}.png", random_picture(number, 40, 40, 1))
+    pairs = load_pairs(str(side_by_side_folder), mask_dir=str(tmp_path / "masks"))["train"]
+    np.testing.assert_array_equal(pairs.read(0)[2], random_picture(int(Path(pairs.names[0]).stem), 40, 40, 1))
+
+
+def test_masks_that_are_missing_or_do_not_fit_are_named(tmp_path):
+    root = with_masks(tmp_path / "set", stems=range(1, 10))
+    with pytest.raises(InputError, match="set/masks has no mask for 1 of 9 training pairs: 0; "):
+        load_pairs(str(root), mask_dir="masks")
+    with pytest.raises(InputError, match="mask_dir: .*/nowhere is no folder"):
+        load_pairs(str(root), input_dir="a", target_dir="b", mask_dir="nowhere")
+    write_picture(root / "masks" / "0.png", random_picture(0, 12, 17, 1))
+    pairs = load_pairs(str(root), mask_dir="masks")["train"]
+    with pytest.raises(InputError, match=r"mask .*/0.png is 17x12, its pair 16x12 .width x height."):
+        pairs.read(0)
+    write_picture(root / "masks" / "0.png", random_picture(0, 12, 16))
+    with pytest.raises(InputError, match="mask .*/0.png is no gray picture of 8 bits"):
+        pairs.read(0)
+    with pytest.raises(InputError, match="mask_dir is for folders; synthetic_facades has no masks"):
+        load_pairs("synthetic_facades", mask_dir="masks")

@@ -341,3 +341,17 @@ def test_held_out_photos_have_the_same_input_always():
     assert noise(photos) == noise(photos)
     assert len(set(noise(photos))) == 4
     assert noise(photos.spread(2)) == noise(photos)[::2]  # whichever others there are
+
+
+def test_masks_are_resized_cropped_and_mirrored_with_their_pair():
+    """The mask is the red of A: after all that was done to both, it still is."""
+    smooth = np.linspace(0, 255, 40 * 50).reshape(40, 50, 1).astype(np.uint8)
+    source = Pairs(["x"], lambda i: (smooth, 255 - smooth, smooth), verified=True)
+    for options in ({}, {"direction": "BtoA"}):
+        options = {"direction": "AtoB", "size": (30, 36), "resize_a": "bilinear", "resize_b": "bilinear"} | options
+        prepared = with_channels([prepare(source, **options)], None, None)[0]
+        for pair in training_batches(prepared, **JITTER).take(5):
+            side = pair[options["direction"] == "BtoA"]
+            np.testing.assert_allclose(pair[2], (side + 1) / 2, atol=1e-6)
+            assert pair[2].shape == (2, 16, 24, 1)
+        assert [len(pair) for pair in held_out_batches(prepared, batch_size=1, crop_size=(16, 24))] == [2]

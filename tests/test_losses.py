@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from tf_pix2pix.losses import ADVERSARIAL_LOSSES, gradient_penalty, l1, per_example
+from tf_pix2pix.losses import ADVERSARIAL_LOSSES, cross_entropy, gradient_penalty, l1, per_example
 
 LOGITS = np.array([-3.0, -0.5, 0.0, 0.7, 2.0], np.float32)
 
@@ -74,3 +74,25 @@ def test_the_gradient_penalty_has_a_finite_gradient_where_the_critic_is_flat():
     with tf.GradientTape() as tape:
         penalty = gradient_penalty(lambda x: x * weight, *(tf.ones([1, 2, 2, 1]),) * 2, tf.zeros([1, 1, 1, 1]))
     assert np.isfinite(tape.gradient(penalty, weight))
+
+
+def test_weights_are_those_of_a_mean():
+    values = np.random.default_rng(0).uniform(0, 2, (2, 4, 5, 3)).astype(np.float32)
+    weights = np.random.default_rng(1).uniform(0, 1, (2, 4, 5, 1)).astype(np.float32)
+    expected = [np.average(v, weights=np.repeat(w, 3, axis=2)) for v, w in zip(values, weights, strict=True)]
+    np.testing.assert_allclose(l1(values, 0 * values, weights), expected, rtol=1e-5)
+    np.testing.assert_allclose(l1(values, 0 * values, 0.25 * np.ones_like(weights)), l1(values, 0 * values), rtol=1e-5)
+    weights[1] = 0.0
+    np.testing.assert_allclose(l1(values, 0 * values, weights)[1], 0.0)
+
+
+def test_cross_entropy_is_minus_the_log_of_the_right_ones_probability():
+    logits = np.random.default_rng(0).normal(0, 3, (2, 4, 5, 6)).astype(np.float32)
+    labels = np.random.default_rng(1).integers(0, 6, (2, 4, 5))
+    probabilities = np.exp(logits) / np.exp(logits).sum(axis=3, keepdims=True)
+    right = np.take_along_axis(probabilities, labels[..., np.newaxis], axis=3)[..., 0]
+    one_hot = np.eye(6, dtype=np.float32)[labels]
+    np.testing.assert_allclose(cross_entropy(logits, one_hot), -np.log(right).mean(axis=(1, 2)), rtol=1e-4)
+    only = np.zeros((2, 4, 5, 1), np.float32)
+    only[:, 1, 2] = 0.5
+    np.testing.assert_allclose(cross_entropy(logits, one_hot, only), -np.log(right)[:, 1, 2], rtol=1e-4)

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from tf_pix2pix.metrics import PAIRED_METRICS, gradient_correlation, l1, paired_metrics, psnr, ssim
+from tf_pix2pix.metrics import PAIRED_METRICS, LabelCounts, gradient_correlation, l1, paired_metrics, psnr, ssim
 
 
 def picture(seed=0, n=2, side=24):
@@ -41,3 +41,23 @@ def test_metrics_are_averaged_over_examples_not_batches():
     values = paired_metrics(lambda x: x, batches)
     assert values.keys() == PAIRED_METRICS.keys()
     assert values["l1"] == pytest.approx(0.1, rel=1e-4)
+
+
+def test_label_maps_have_their_accuracy_and_mean_iou():
+    """Three classes, over two batches; of one that is nowhere generated, and one that is in no target, the IoU is 0."""
+    colors = np.array([[-1, -1, -1], [1, -1, -1], [1, -1, 1], [-1, 1, 1]], np.float32)
+    targets = [np.array([[[0, 0, 0, 1]]]), np.array([[[1, 1, 2, 2]]])]
+    generated = [np.array([[[0, 0, 1, 1]]]), np.array([[[1, 0, 3, 3]]])]
+    counts = LabelCounts()
+    for output, target in zip(generated, targets, strict=True):
+        counts.add(colors[output], colors[target])
+    found = counts.metrics()
+    assert found["pixel_accuracy"] == 4 / 8
+    assert found["mean_iou"] == pytest.approx((2 / 4 + 2 / 4 + 0 + 0) / 4)
+
+
+def test_label_metrics_are_there_where_asked_for():
+    batches = [(tf.ones([1, 12, 12, 1]), -tf.ones([1, 12, 12, 3]))]
+    translate = lambda image: tf.repeat(-image, 3, axis=3)  # noqa: E731
+    assert paired_metrics(translate, batches, has_classes=True)["mean_iou"] == 1
+    assert "mean_iou" not in paired_metrics(translate, batches)

@@ -98,3 +98,16 @@ def peak_beside_the_result(height):
 def test_memory_does_not_grow_with_the_height():
     translate_tiled(pass_through, np.zeros((100, 300, 3), np.uint8), spans(100, 64), spans(300, 64))  # first use
     assert peak_beside_the_result(4000) < 1.2 * peak_beside_the_result(400)
+
+
+def test_without_blending_every_pixel_is_of_one_tile():
+    numbers = iter(range(1, 100))
+    whole = translate_tiled(
+        lambda image: np.full(image.shape, next(numbers) / 127.5 - 1, np.float32),
+        random_picture(0, 203, 150),
+        spans(203, 64, blended=False),
+        spans(150, 48, blended=False),
+    )
+    assert {*np.unique(whole).tolist()} == set(range(1, next(numbers)))
+    for span in spans(203, 64, blended=False):
+        assert {*span.weights.tolist()} <= {0.0, 1.0}

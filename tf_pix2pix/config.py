@@ -65,6 +65,9 @@ class TrainConfig:
     )
     input_dir: str | None = _field(None, "folder data: the sub-folder of input pictures (A)")
     target_dir: str | None = _field(None, "folder data: the sub-folder of target pictures (B)")
+    mask_dir: str | None = _field(
+        None, "folder data: the sub-folder of gray pictures that say how much each pixel counts in the L1 loss, 0..255"
+    )
     direction: str = _field("AtoB", "which side is translated to which", choices=("AtoB", "BtoA"))
     input_channels: int | None = _field(None, "1, 3 or 4 (default: as in the files)", minimum=1)
     output_channels: int | None = _field(None, "1, 3 or 4 (default: as in the files)", minimum=1)
@@ -78,6 +81,25 @@ class TrainConfig:
         "(default: all of 8 or 16 bits; of floats the least and the most in the training pairs)",
     )
     output_range: Range | None = _field(None, "LOW,HIGH: the same of the targets")
+    input_encoding: str = _field(
+        "colors",
+        "what the networks see of input pictures: their colours, or a channel for each colour of label maps",
+        choices=("colors", "onehot"),
+    )
+    target_encoding: str = _field(
+        "colors",
+        "what is predicted: colours, or which of a palette each pixel has (cross-entropy instead of L1; best is by "
+        "mean IoU)",
+        choices="losses.TARGET_LOSSES",
+    )
+    palette: str | None = _field(
+        None,
+        "the colours of onehot inputs or classes: a JSON file with colors, or lines of R G B name (default: found in "
+        "the pictures)",
+    )
+    color_space: str = _field(
+        "rgb", "lab: the input's lightness is kept, and a and b are predicted from it", choices=("rgb", "lab")
+    )
     task: str | None = _field(
         None,
         "make the input pictures from the target pictures; a folder then holds plain photos",
@@ -108,8 +130,10 @@ class TrainConfig:
         choices=("stretch", "cover", "none"),
     )
     flip: bool = _field(True, "mirror half of the pairs")
-    resize_a: str = _field("bicubic", "how A is resized; nearest for label maps", choices="images.RESIZE_METHODS")
-    resize_b: str = _field("bicubic", "how B is resized; nearest for label maps", choices="images.RESIZE_METHODS")
+    resize_a: str = _field(
+        "bicubic", "how A is resized; nearest for label maps, with a palette always", choices="images.RESIZE_METHODS"
+    )
+    resize_b: str = _field("bicubic", "how B is resized, likewise", choices="images.RESIZE_METHODS")
     # The generator (paper, section 3.2 and appendix 6.1).
     generator: str = _field("unet", "the generator's architecture", choices="networks.GENERATORS")
     filters: int = _field(64, "filters of the generator's first layer", minimum=1)
@@ -132,7 +156,7 @@ class TrainConfig:
     # The objective (paper, section 3.1).
     adversarial_loss: str = _field("vanilla", "the adversarial loss", choices="losses.ADVERSARIAL_LOSSES")
     gan_weight: float = _field(1.0, "weight of the generator's adversarial loss", minimum=0)
-    l1_weight: float = _field(100.0, "weight of the generator's L1 loss", minimum=0)
+    l1_weight: float = _field(100.0, "weight of the generator's L1 loss, or cross-entropy", minimum=0)
     gradient_penalty_weight: float = _field(10.0, "weight of the gradient penalty of wgan-gp", minimum=0)
     # The optimisation (paper, section 3.3).
     epochs: int = _field(200, "passes over the training pairs", minimum=1, may_change=True)
@@ -213,6 +237,7 @@ class TrainConfig:
         if bool(self.input_dir) != bool(self.target_dir):
             raise InputError("input_dir and target_dir go together; give both or neither")
         self._check_task()
+        self._check_encodings()
 
     def _check_task(self) -> None:
         """Raises InputError where something does not go with the task, and puts in the task's own defaults."""
@@ -234,6 +259,32 @@ class TrainConfig:
         if self.task and self.output_channels == 4:
             raise InputError(f"task={self.task} is for gray and RGB photos, not for output_channels=4")
 
+    def _check_encodings(self) -> None:
+        """Raises InputError where palettes, colour space or masks do not go with the rest."""
+        if self.palette and not self.palette_sides:
+            raise InputError("palette is of no use without input_encoding=onehot or target_encoding=classes")
+        if self.palette_sides and (self.task or self.color_space == "lab"):
+            other = f"task={self.task}" if self.task else "color_space=lab"
+            raise InputError(f"{other} is for photos; leave it out, or input_encoding and target_encoding")
+        for side, method in zip(("input", "target"), self.resize_methods, strict=True):
+            if side in self.palette_sides and method not in ("nearest", "bicubic"):  # bicubic: nothing was said
+                raise InputError(
+                    f"resize_a={self.resize_a}, resize_b={self.resize_b}: {method} mixes the colours of the {side}'s "
+                    "palette; leave it out: palettes are resized with nearest"
+                )
+            depth = self.input_depth if side == "input" else self.output_depth
+            if side in self.palette_sides and depth not in (None, "uint8"):
+                name = "input" if side == "input" else "output"
+                raise InputError(f"{name}_depth={depth}: label maps with a palette have 8 bits a channel; leave it out")
+        if self.color_space == "lab" and self.output_channels not in (None, 3):
+            raise InputError(f"output_channels={self.output_channels}: color_space=lab gives colours, which are 3")
+        if self.color_space == "lab" and self.task not in (None, "colorize"):
+            raise InputError(f"color_space=lab keeps the input's lightness, which task={self.task} is to change")
+        if self.mask_dir and self.task:
+            raise InputError(f"mask_dir is for folders of pairs, not for task={self.task}")
+        if self.mask_dir and not self.l1_weight:
+            raise InputError("mask_dir is of no use with l1_weight=0")
+
     @property
     def jitter_size(self) -> Size:
         """What training pictures are resized to, or at least are where fit is none: load_size, or the paper's 286 for a
@@ -247,6 +298,12 @@ class TrainConfig:
         """How inputs and targets are resized; with a task both as targets, which the inputs are made from."""
         methods = (self.resize_a, self.resize_b)[:: 1 if self.direction == "AtoB" else -1]
         return (methods[1], methods[1]) if self.task else methods
+
+    @property
+    def palette_sides(self) -> tuple[str, ...]:
+        """The sides, "input" and "target", whose pictures have the colours of a palette and no others."""
+        sides = (("input", self.input_encoding == "onehot"), ("target", self.target_encoding == "classes"))
+        return tuple(side for side, has_palette in sides if has_palette)
 
     @property
     def task_settings(self) -> dict[str, Any]:

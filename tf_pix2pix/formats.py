@@ -34,8 +34,9 @@ def with_formats(prepared: Sequence[PreparedPairs], config: TrainConfig) -> list
 
     def converted(pairs: PreparedPairs) -> PreparedPairs:
         def read(index: int) -> tuple[np.ndarray, np.ndarray]:
+            pair = pairs.read(index)
             try:
-                return tuple(map(images.with_depth, pairs.read(index), formats))
+                return *map(images.with_depth, pair, formats), *pair[2:]
             except ValueError as error:
                 raise InputError(f"{pairs.names[index]}: {error}") from None
 

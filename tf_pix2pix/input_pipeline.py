@@ -61,22 +61,24 @@ def prepare(
 
     methods = (resize_a, resize_b) if direction == "AtoB" else (resize_b, resize_a)
 
-    def read_own(index: int) -> tuple[np.ndarray, np.ndarray]:
-        return pairs.read(index)[:: 1 if direction == "AtoB" else -1]
+    def read_own(index: int) -> tuple[np.ndarray, ...]:
+        a, b, *masks = pairs.read(index)
+        return (a, b, *masks) if direction == "AtoB" else (b, a, *masks)
 
-    def resized(index: int, pair: tuple[np.ndarray, np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
+    def resized(index: int, pair: tuple[np.ndarray, ...]) -> tuple[np.ndarray, ...]:
         try:
             if photos:
                 photo = images.with_channels(pair[1], min(pair[1].shape[2], 3))
                 return (_fit(photo, size, fit, methods[1]),) * 2
-            return tuple(_fit(picture, size, fit, method) for picture, method in zip(pair, methods, strict=True))
+            ways = (*methods, "bilinear")  # of masks
+            return tuple(_fit(picture, size, fit, way) for picture, way in zip(pair, ways, strict=False))
         except ValueError as error:
             raise InputError(f"{pairs.names[index]}: {error}") from None
 
     found = (_read_first if pairs.verified else _read_whole)(read_own, resized, pairs, cache_bytes)
     _report_bad(found.bad, max_bad, len(pairs))
 
-    def read(position: int) -> tuple[np.ndarray, np.ndarray]:
+    def read(position: int) -> tuple[np.ndarray, ...]:
         index = found.good[position]
         pair = found.kept.get(index) or resized(index, read_own(index))
         if found.keeps:
@@ -119,9 +121,10 @@ def with_channels(
 
     def widened(pairs: PreparedPairs) -> Pairs:
         def read(index: int) -> tuple[np.ndarray, np.ndarray]:
+            pair = pairs.read(index)
             try:
-                sides = zip(pairs.read(index), channels, strict=True)
-                return tuple(images.with_channels(picture, wanted) for picture, wanted in sides)
+                sides = zip(pair[:2], channels, strict=True)
+                return *(images.with_channels(picture, wanted) for picture, wanted in sides), *pair[2:]
             except ValueError as error:
                 raise InputError(f"{pairs.names[index]}: {error}") from None
 
@@ -165,7 +168,7 @@ def _read_first(read: Callable, resized: Callable, pairs: Pairs, cache_bytes: fl
     if any(side.dtype == np.float32 for side in pair):
         return _read_whole(read, resized, pairs, cache_bytes)
     keeps = _bytes(pair) * len(pairs) <= cache_bytes
-    channels, depths = [side.shape[2] for side in pair], [{side.dtype.name: pairs.names[0]} for side in pair]
+    channels, depths = [side.shape[2] for side in pair[:2]], [{side.dtype.name: pairs.names[0]} for side in pair[:2]]
     return _Found(range(len(pairs)), [], channels, [pairs.names[0]] * 2, depths, [None, None], {0: pair}, keeps)
 
 
@@ -175,7 +178,7 @@ def _read_whole(read: Callable, resized: Callable, pairs: Pairs, cache_bytes: fl
 
     def read_resized(index):
         pair = read(index)
-        return resized(index, pair), [(side.min(), side.max()) for side in pair]
+        return resized(index, pair), [(side.min(), side.max()) for side in pair[:2]]
 
     total_bytes = 0
     for index, read_one in enumerate(_read_ahead(read_resized, len(pairs))):
@@ -184,11 +187,11 @@ def _read_whole(read: Callable, resized: Callable, pairs: Pairs, cache_bytes: fl
             continue
         pair, extremes = read_one
         found.good.append(index)
-        for side, picture in enumerate(pair):
+        for side, picture in enumerate(pair[:2]):
             found.depths[side].setdefault(picture.dtype.name, pairs.names[index])
             (least, most), (low, high) = found.extremes[side], extremes[side]
             found.extremes[side] = min(least, low), max(most, high)
-        for side, picture in enumerate(pair):
+        for side, picture in enumerate(pair[:2]):
             if picture.shape[2] > found.channels[side]:
                 found.channels[side], found.widest[side] = picture.shape[2], pairs.names[index]
         total_bytes += _bytes(pair)
@@ -200,8 +203,8 @@ def _read_whole(read: Callable, resized: Callable, pairs: Pairs, cache_bytes: fl
     return found
 
 
-def _bytes(pair: tuple[np.ndarray, np.ndarray]) -> int:
-    return pair[0].nbytes + (pair[1].nbytes if pair[1] is not pair[0] else 0)  # a photo is both sides
+def _bytes(pair: tuple[np.ndarray, ...]) -> int:
+    return sum(side.nbytes for side in pair[pair[0] is pair[1] :])  # a photo is both sides
 
 
 def _read_ahead(read: Callable, count: int) -> Iterator[tuple | InputError]:
@@ -253,7 +256,8 @@ def training_batches(
     """Endless shuffled epochs of jittered pairs (paper, appendix 6.2), each pair once per epoch.
 
     Returns:
-      A dataset of (input_image, target_image), float32 [batch_size / shards, *crop_size, c] in [-1, 1].
+      A dataset of (input_image, target_image), float32 [batch_size / shards, *crop_size, c] in [-1, 1], and where the
+      pairs have them the pixels' weights, float32 [batch_size / shards, *crop_size, 1] in [0, 1].
 
     Raises:
       ValueError: batch_size is no multiple of shards.
@@ -295,7 +299,7 @@ def held_out_batches(
     """
 
     def example(index):
-        pair = [_crop(picture, crop_size, 0.5, 0.5) for picture in _read_in_graph(pairs, index)]
+        pair = [_crop(picture, crop_size, 0.5, 0.5) for picture in _read_in_graph(pairs, index)[:2]]
         if make_input:
             pair[0] = make_input(pair[1])
         return _to_float(pairs, pair)
@@ -305,11 +309,13 @@ def held_out_batches(
 
 
 def _to_float(pairs: Pairs, pair: Sequence[tf.Tensor]) -> tuple[tf.Tensor, ...]:
-    return tuple(images.to_float(side, format.range) for side, format in zip(pair, pairs.formats, strict=True))
+    sides = zip(pair[:2], pairs.formats, strict=True)
+    masks = (tf.cast(mask, tf.float32) / 255.0 for mask in pair[2:])
+    return *(images.to_float(side, format.range) for side, format in sides), *masks
 
 
 def _read_in_graph(pairs: Pairs, index: tf.Tensor) -> list[tf.Tensor]:
-    """pairs.read inside tf.data -> [input, target], [h, w, c]."""
+    """pairs.read inside tf.data -> [input, target] or [input, target, mask], [h, w, c]."""
     examples = pairs.read(0)
     pair = tf.numpy_function(lambda i: pairs.read(int(i)), [index], [example.dtype for example in examples])
     for picture, example in zip(pair, examples, strict=True):

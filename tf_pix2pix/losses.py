@@ -1,4 +1,4 @@
-"""The objective (paper, section 3.1): adversarial losses by name, L1, and the gradient penalty.
+"""The objective (paper, section 3.1): adversarial losses by name, L1 or cross-entropy, and the gradient penalty.
 
 Every function returns one value per example, float32 [n]: the training step averages over the global batch.
 """
@@ -53,9 +53,36 @@ def per_example(values: tf.Tensor) -> tf.Tensor:
     return tf.reduce_mean(tf.reshape(values, [tf.shape(values)[0], -1]), axis=1)
 
 
-def l1(gen_output: tf.Tensor, target_image: tf.Tensor) -> tf.Tensor:
-    """Mean absolute difference (paper, eq. 3) of two [n, h, w, c] in [-1, 1] -> float32 [n] in [0, 2]."""
-    return per_example(tf.abs(tf.cast(gen_output, tf.float32) - tf.cast(target_image, tf.float32)))
+def weighted_mean(values: tf.Tensor, weights: tf.Tensor | None) -> tf.Tensor:
+    """[n, h, w, c], of weights [n, h, w, 1] in [0, 1] -> float32 [n]: sum of weight x value over the sum of weights.
+
+    So a mask of one gray is none, and a picture counts as any other however little of it does; one that is black all
+    over costs nothing. weights=None: all are 1.
+    """
+    if weights is None:
+        return per_example(values)
+    return tf.math.divide_no_nan(per_example(tf.cast(values, tf.float32) * weights), per_example(weights))
+
+
+def l1(gen_output: tf.Tensor, target_image: tf.Tensor, weights: tf.Tensor | None = None) -> tf.Tensor:
+    """Mean absolute difference (paper, eq. 3) of two [n, h, w, c] in [-1, 1] -> float32 [n] in [0, 2].
+
+    weights: [n, h, w, 1], as in weighted_mean.
+    """
+    return weighted_mean(tf.abs(tf.cast(gen_output, tf.float32) - tf.cast(target_image, tf.float32)), weights)
+
+
+def cross_entropy(logits: tf.Tensor, one_hot: tf.Tensor, weights: tf.Tensor | None = None) -> tf.Tensor:
+    """Mean over the pixels of -log softmax(logits) of the right class, in nats, two [n, h, w, k] -> float32 [n].
+
+    weights: [n, h, w, 1], as in weighted_mean.
+    """
+    values = tf.nn.softmax_cross_entropy_with_logits(one_hot, tf.cast(logits, tf.float32))
+    return weighted_mean(values[..., tf.newaxis], weights)
+
+
+# What draws the output to the target, by TrainConfig.target_encoding: its name in metrics.jsonl, and the loss.
+TARGET_LOSSES = {"colors": ("gen_l1_loss", l1), "classes": ("gen_cross_entropy_loss", cross_entropy)}
 
 
 def gradient_penalty(

@@ -1,9 +1,12 @@
 """Paired metrics: how far generated pictures are from their targets. One value per example, float32 [n]."""
 
+from collections import Counter
 from collections.abc import Callable, Iterable
 
 import numpy as np
 import tensorflow as tf
+
+from tf_pix2pix import images
 
 
 def l1(gen_output: tf.Tensor, target_image: tf.Tensor) -> tf.Tensor:
@@ -45,13 +48,50 @@ def gradient_correlation(gen_output: tf.Tensor, target_image: tf.Tensor) -> tf.T
 PAIRED_METRICS = {"l1": l1, "psnr": psnr, "ssim": ssim, "gradient_correlation": gradient_correlation}
 
 
+class LabelCounts:
+    """How many pixels of which colour are right, over as many pictures as are added."""
+
+    def __init__(self):
+        self._generated, self._target, self._right = Counter(), Counter(), Counter()
+
+    def add(self, gen_output: tf.Tensor, target_image: tf.Tensor) -> None:
+        """Two label maps [n, h, w, c] in [-1, 1], each pixel in exactly the colour of its class."""
+        generated, target = (images.to_uint8(side).numpy().astype(np.int64) for side in (gen_output, target_image))
+        generated, target = (np.dot(side, 256 ** np.arange(side.shape[-1])) for side in (generated, target))
+        for counter, codes in (
+            (self._generated, generated),
+            (self._target, target),
+            (self._right, target[generated == target]),
+        ):
+            counter.update(dict(zip(*(found.tolist() for found in np.unique(codes, return_counts=True)), strict=True)))
+
+    def metrics(self) -> dict[str, float]:
+        """pixel_accuracy: the share of pixels that are right. mean_iou: intersection over union of each class, of all
+        pixels added, averaged over the classes that are in a target or a generated picture."""
+        classes = self._target | self._generated
+        union = {code: self._target[code] + self._generated[code] - self._right[code] for code in classes}
+        return {
+            "pixel_accuracy": self._right.total() / self._target.total(),
+            "mean_iou": float(np.mean([self._right[code] / union[code] for code in classes])),
+        }
+
+
 def paired_metrics(
-    translate: Callable[[tf.Tensor], tf.Tensor], batches: Iterable[tuple[tf.Tensor, tf.Tensor]]
+    translate: Callable[[tf.Tensor], tf.Tensor],
+    batches: Iterable[tuple[tf.Tensor, tf.Tensor]],
+    has_classes: bool = False,
 ) -> dict[str, float]:
-    """Each of PAIRED_METRICS, averaged over all examples of `batches` of (input_image, target_image) [n, h, w, c]."""
+    """Each of PAIRED_METRICS, averaged over all examples of `batches` of (input_image, target_image) [n, h, w, c].
+
+    With has_classes, of label maps, also those of LabelCounts.
+    """
     values: dict[str, list[np.ndarray]] = {name: [] for name in PAIRED_METRICS}
+    labels = LabelCounts()
     for input_image, target_image in batches:
         gen_output = translate(input_image)
         for name, metric in PAIRED_METRICS.items():
             values[name].append(metric(gen_output, target_image).numpy())
-    return {name: float(np.mean(np.concatenate(parts))) for name, parts in values.items()}
+        if has_classes:
+            labels.add(gen_output, target_image)
+    means = {name: float(np.mean(np.concatenate(parts))) for name, parts in values.items()}
+    return means | labels.metrics() if has_classes else means

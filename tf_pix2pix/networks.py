@@ -101,6 +101,7 @@ def unet_generator(
     upsampling: str = "transpose",  # one of layers.UPSAMPLINGS
     initializer: str = "normal",  # one of layers.INITIALIZERS
     seed: int = 0,  # of the initial weights
+    activation: str = "tanh",  # of the output; "linear": logits
     dtype: str | None = None,  # a Keras dtype policy, such as "mixed_float16"; the output is float32
 ) -> keras.Model:
     """The U-Net of appendix 6.1.1: [n, h, w, input_channels] -> [n, h, w, output_channels] in [-1, 1].
@@ -133,7 +134,7 @@ def unet_generator(
         if skips:
             x = keras.layers.Concatenate(dtype=dtype)([x, skip])
     x = block.upsample(block.relu(x), output_channels, upsampling, use_bias=True)
-    outputs = keras.layers.Activation("tanh", dtype="float32", name="gen_output")(x)
+    outputs = keras.layers.Activation(activation, dtype="float32", name="gen_output")(x)
     return keras.Model(inputs, outputs, name="unet_generator")
 
 
@@ -150,6 +151,7 @@ def resnet_generator(
     upsampling: str = "transpose",  # one of layers.UPSAMPLINGS
     initializer: str = "normal",  # one of layers.INITIALIZERS
     seed: int = 0,  # of the initial weights
+    activation: str = "tanh",  # of the output; "linear": logits
     dtype: str | None = None,  # a Keras dtype policy; the output is float32
 ) -> keras.Model:
     """The residual generator of Johnson et al. (arXiv 1603.08155) as in CycleGAN (arXiv 1703.10593, appendix 7.2).
@@ -180,7 +182,7 @@ def resnet_generator(
         x = block.upsample(x, width, upsampling, kernel_size=3)
         x = block.relu(block.norm(x))
     x = block.conv(block.reflect(x, 3), output_channels, kernel_size=7, strides=1, padding="valid", use_bias=True)
-    outputs = keras.layers.Activation("tanh", dtype="float32", name="gen_output")(x)
+    outputs = keras.layers.Activation(activation, dtype="float32", name="gen_output")(x)
     return keras.Model(inputs, outputs, name="resnet_generator")
 
 

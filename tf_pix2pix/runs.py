@@ -1,7 +1,7 @@
 """The run directory: its files, its config, and a generator restored from it.
 
-config.json; checkpoints/ (step-* and best-*); metrics.jsonl; logs/ (TensorBoard); samples/step_*.png; examples/, some
-pairs, so that what comes after training needs the data no more.
+config.json; palette.json, of label maps; checkpoints/ (step-* and best-*); metrics.jsonl; logs/ (TensorBoard);
+samples/step_*.png; examples/, some pairs, so that what comes after training needs the data no more.
 """
 
 import dataclasses
@@ -19,20 +19,38 @@ import tensorflow as tf
 
 from tf_pix2pix import checkpoints, images
 from tf_pix2pix.config import TrainConfig, format_value
+from tf_pix2pix.encodings import PICTURES, Encoding, lab_encoding, of_pictures, palettes_encoding
 from tf_pix2pix.errors import InputError
 from tf_pix2pix.files import check_writable, written_beside
 from tf_pix2pix.networks import GENERATORS, patchgan_discriminator
+from tf_pix2pix.palettes import Palette
+
+Palettes = dict[str, Palette]  # "input" and "target", where config.palette_sides has them
 
 # What a config does not say before the files are read.
 FROM_THE_FILES = {f"{side}_{what}" for side in ("input", "output") for what in ("channels", "depth", "range")}
 
 
-def build_generator(config: TrainConfig) -> keras.Model:
+def make_encoding(config: TrainConfig, palettes: Palettes) -> Encoding:
+    """What lies between the pictures and the networks of a run. Raises InputError where targets have no colours."""
+    if config.color_space == "lab":
+        if config.output_channels != 3:
+            raise InputError(
+                f"color_space=lab predicts colours, but the targets have {config.output_channels} channels"
+            )
+        return lab_encoding()
+    if not palettes:
+        return PICTURES
+    colors = (palettes[side].colors if side in palettes else None for side in ("input", "target"))
+    return palettes_encoding(*colors)
+
+
+def build_generator(config: TrainConfig, encoding: Encoding = PICTURES) -> keras.Model:
     """The generator that a config describes; its channels must be known. Raises InputError where sizes do not fit."""
     try:
         return GENERATORS[config.generator](
-            config.input_channels,
-            config.output_channels,
+            encoding.input_channels or config.input_channels,
+            encoding.output_channels or config.output_channels,
             size=config.crop_size,
             depth=config.depth,
             filters=config.filters,
@@ -42,18 +60,19 @@ def build_generator(config: TrainConfig) -> keras.Model:
             upsampling=config.upsampling,
             initializer=config.initializer,
             seed=config.seed,
+            activation=encoding.activation,
             dtype=config.precision,
         )
     except ValueError as error:
         raise InputError(f"crop_size={format_value(config.crop_size)}, generator={config.generator}: {error}") from None
 
 
-def build_discriminator(config: TrainConfig) -> keras.Model:
+def build_discriminator(config: TrainConfig, encoding: Encoding = PICTURES) -> keras.Model:
     """The discriminator that a config describes; its channels must be known. Raises InputError as build_generator."""
     try:
         return patchgan_discriminator(
-            config.input_channels,
-            config.output_channels,
+            encoding.input_channels or config.input_channels,
+            encoding.output_channels or config.output_channels,
             size=config.crop_size,
             layers=config.discriminator_layers,
             filters=config.discriminator_filters or config.filters,
@@ -102,6 +121,27 @@ def write_config(run_dir: Path, config: TrainConfig) -> None:
     """Writes config.json."""
     with written_beside(run_dir / "config.json") as beside:
         beside.write_text(config.to_json(), encoding="utf-8")
+
+
+def write_palettes(run_dir: Path, palettes: Palettes) -> None:
+    """Writes palette.json, of the sides that have a palette."""
+    sides = {side: palette.to_json() for side, palette in palettes.items()}
+    with written_beside(run_dir / "palette.json") as beside:
+        beside.write_text(json.dumps(sides) + "\n", encoding="utf-8")
+
+
+def read_palettes(run_dir: str | os.PathLike, config: TrainConfig) -> Palettes:
+    """The palettes of a run, none where it has none. Raises InputError where palette.json is missing or damaged."""
+    if not config.palette_sides:
+        return {}
+    path = Path(run_dir) / "palette.json"
+    try:
+        sides = json.loads(path.read_text(encoding="utf-8"))
+        return {side: Palette.from_json(sides[side]) for side in config.palette_sides}
+    except OSError as error:
+        raise InputError(f"{path}: {error.strerror}; without its palette the run cannot be used") from None
+    except (KeyError, TypeError, ValueError) as error:
+        raise InputError(f"{path} is damaged: {error}") from None
 
 
 def append_metrics(run_dir: Path, record: dict[str, Any]) -> None:
@@ -219,7 +259,8 @@ def find_checkpoint(run_dir: str | os.PathLike, checkpoint: str) -> tuple[Path, 
 
 
 def restore_generator(run_dir: str | os.PathLike, checkpoint: str = "best") -> keras.Model:
-    """The generator of a run, its moving average where the run keeps one.
+    """The generator of a run, its moving average where the run keeps one, from pictures to pictures: palettes and
+    colour spaces are inside.
 
     Args:
       checkpoint: "best" (by L1 on the held-out pairs), "latest", or a step of which there is a checkpoint.
@@ -233,12 +274,13 @@ def restore_generator(run_dir: str | os.PathLike, checkpoint: str = "best") -> k
     """
     config = read_config(run_dir)
     path, _ = find_checkpoint(run_dir, checkpoint)
-    return load_generator(config, path)
+    return load_generator(config, path, read_palettes(run_dir, config))
 
 
-def load_generator(config: TrainConfig, path: Path) -> keras.Model:
+def load_generator(config: TrainConfig, path: Path, palettes: Palettes) -> keras.Model:
     """`restore_generator` from a folder of find_checkpoint."""
-    generator = build_generator(dataclasses.replace(config, precision="float32"))
+    encoding = make_encoding(config, palettes)
+    generator = build_generator(dataclasses.replace(config, precision="float32"), encoding)
     name = "ema_generator" if config.ema_decay else "generator"
     checkpoints.restore(path, tf.train.Checkpoint(**{name: generator}), partly=True)
-    return generator
+    return of_pictures(generator, encoding, config.input_channels)

@@ -42,13 +42,14 @@ def alignment(tile: int, multiple: int) -> int:
     return multiple
 
 
-def spans(length: int, tile: int, multiple: int = 1, fixed: bool = False) -> list[Span]:
+def spans(length: int, tile: int, multiple: int = 1, fixed: bool = False, blended: bool = True) -> list[Span]:
     """Tiles along an axis of `length` pixels, of at most `tile` each, evenly spread; weights sum to 1 at each pixel.
 
     Args:
       length: the last tile is aligned as the others are where length - tile is a multiple of the alignment.
       tile: at least 4.
       multiple: what the network takes multiples of.
+      blended: without, a pixel is of one tile alone: label maps have no colours between theirs.
       fixed: tiles are of exactly `tile` pixels, where there are several; otherwise as small as their number allows.
     """
     if length <= tile:
@@ -64,7 +65,7 @@ def spans(length: int, tile: int, multiple: int = 1, fixed: bool = False) -> lis
     weights = [np.ones(tile, np.float32) for _ in starts]
     for number in range(count - 1):  # from one tile to the next over the middle of what they share
         shared = starts[number] + tile - starts[number + 1]
-        blend = max(int(overlap * BLEND), 1)
+        blend = max(int(overlap * BLEND), 1) if blended else 0
         before = (shared - blend) // 2
         rise = 0.5 - 0.5 * np.cos(np.pi * (np.arange(blend) + 0.5) / blend)
         rise = np.concatenate([np.zeros(before), rise, np.ones(shared - blend - before)])

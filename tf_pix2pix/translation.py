@@ -301,7 +301,9 @@ class Translator:
         borders = [(least, whole - side - least) for least, whole, side in zip(before, padded, size, strict=True)]
         picture = np.pad(picture, [*borders, (0, 0)], mode="reflect")  # as inference.reflect_to
         fixed = self._fixed_size is not None
-        rows, columns = (tiling.spans(*axis, self._multiple, fixed) for axis in zip(padded, tiles, strict=True))
+        blended = self.config is None or self.config.target_encoding == "colors"
+        axes = zip(padded, tiles, strict=True)
+        rows, columns = (tiling.spans(*axis, self._multiple, fixed, blended) for axis in axes)
         translated = _run(generate, picture, rows, columns, self.formats[0].range, self.formats[1])
         return translated[before[0] : before[0] + size[0], before[1] : before[1] + size[1]]
 

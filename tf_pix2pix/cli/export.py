@@ -87,10 +87,17 @@ def _run(argv: list[str]) -> None:
     print(_table(rows))
 
 
+def _likeness(row: Any) -> str:
+    if row.agreement is not None:
+        return f"{100 * row.agreement:.2f}"
+    return "equal" if math.isinf(row.psnr) else f"{row.psnr:.1f}"
+
+
 def _table(rows: list[Any]) -> str:
     """What was exported, and how near it is to the run's own pictures, for the terminal."""
     off = f"off by, of {rows[0].levels:g}" if rows else "off by"
-    titles = ("file", "run by", "MB", "ms a picture", off, "PSNR to run, dB", "L1 to target")
+    likeness = "same class, %" if rows and rows[0].agreement is not None else "PSNR to run, dB"
+    titles = ("file", "run by", "MB", "ms a picture", off, likeness, "L1 to target")
     cells = [
         (
             str(row.path),
@@ -98,7 +105,7 @@ def _table(rows: list[Any]) -> str:
             f"{row.megabytes:.1f}",
             f"{row.milliseconds:.0f}",
             f"{row.max_difference}",
-            "equal" if math.isinf(row.psnr) else f"{row.psnr:.1f}",
+            _likeness(row),
             f"{row.l1:.3f}",
         )
         for row in rows

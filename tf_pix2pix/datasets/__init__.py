@@ -28,6 +28,7 @@ def load_pairs(
     size: tuple[int, int] = (286, 286),  # (height, width) of pictures that are drawn
     input_dir: str | None = None,  # folders: the sub-folder with A
     target_dir: str | None = None,  # folders: the sub-folder with B
+    mask_dir: str | None = None,  # folders: the sub-folder with the weights of the training pairs' pixels
     photos: bool = False,  # folders: of plain photos, each of which is both A and B
 ) -> dict[str, Pairs]:
     """The splits "train", "val" and "test" of a set named in DATASETS, or of a folder of pairs or of shards of them.
@@ -36,6 +37,8 @@ def load_pairs(
       InputError: no such set or folder, or there is something wrong with it; the message names it and the way out.
     """
     if dataset in DATASETS:
+        if mask_dir:
+            raise InputError(f"mask_dir is for folders; {dataset} has no masks")
         if input_dir or target_dir:
             raise InputError(f"input_dir and target_dir are for folders; {dataset} has its sides already")
         if Path(dataset).is_dir():
@@ -46,8 +49,10 @@ def load_pairs(
         if Path(dataset, shards.INDEX).is_file():
             if input_dir or target_dir:
                 raise InputError(f"input_dir and target_dir are for folders; the shards in {dataset} have their sides")
+            if mask_dir:
+                raise InputError(f"mask_dir is for folders; the shards in {dataset} have no masks")
             return shards.load(dataset)
-        return folder.load(dataset, input_dir=input_dir, target_dir=target_dir, photos=photos)
+        return folder.load(dataset, input_dir=input_dir, target_dir=target_dir, mask_dir=mask_dir, photos=photos)
     raise InputError(f"{dataset} is neither a folder nor a known data set; the data sets are {', '.join(DATASETS)}")
 
 

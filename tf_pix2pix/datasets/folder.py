@@ -5,6 +5,7 @@ Either may lie directly in the folder or in its sub-folders train, val and test;
 
 import hashlib
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -20,7 +21,12 @@ Files = dict[str, tuple[Path, ...]]  # file stem -> the side-by-side picture or 
 
 
 def load(
-    folder: str, *, input_dir: str | None = None, target_dir: str | None = None, photos: bool = False
+    folder: str,
+    *,
+    input_dir: str | None = None,
+    target_dir: str | None = None,
+    mask_dir: str | None = None,
+    photos: bool = False,
 ) -> dict[str, Pairs]:
     """The splits "train", "val", "test" of a folder; files that are no pictures are passed over.
 
@@ -29,16 +35,23 @@ def load(
 
     Args:
       input_dir, target_dir: names of the sub-folders with A and B; needed where there are not exactly two.
+      mask_dir: name of the sub-folder with a gray picture for each training pair, of the same name and size: the
+        weights of its pixels in the loss.
       photos: the pictures are plain photos; each is both A and B, the same array.
 
     Raises:
       InputError: nothing there, no pictures, files without partner, or no way to tell what is paired with what.
     """
-    files = hold_out(find(folder, input_dir, target_dir, photos), folder, "photos" if photos else "pairs")
+    found = find(folder, input_dir, target_dir, photos, mask_dir=mask_dir)
+    files = hold_out(found, folder, "photos" if photos else "pairs")
     if "test" not in files:
         files["test"] = files["val"]
         print(f"{folder}: no test folder; val is used as test")
-    return {split: _pairs(list(files[split].values()), photos) for split in SPLITS}
+    splits = {split: _pairs(list(files[split].values()), photos) for split in SPLITS}
+    if mask_dir:
+        masks = _masks(Path(folder, "" if "" in found else "train", mask_dir), files["train"])
+        splits["train"] = _masked(splits["train"], masks)
+    return splits
 
 
 def refuse(message: str, paths: Sequence[Path]) -> None:
@@ -52,11 +65,13 @@ def find(
     target_dir: str | None = None,
     photos: bool = False,
     unpaired: Callable[[str, Sequence[Path]], None] = refuse,
+    mask_dir: str | None = None,
 ) -> dict[str, Files]:
     """The files of each split that the folder has; of a folder without splits, all under "". Raises as load does.
 
     Args:
       unpaired: gets (message, paths) of files that do not pair, which are left out if it returns.
+      mask_dir: a sub-folder that holds no side.
     """
     root = Path(folder)
     if not root.is_dir():
@@ -68,7 +83,7 @@ def find(
         )
     if photos:
         return {split: _photos(root / split) for split in given or [""]}
-    return {split: _files(root / split, input_dir, target_dir, unpaired) for split in given or [""]}
+    return {split: _files(root / split, input_dir, target_dir, unpaired, mask_dir) for split in given or [""]}
 
 
 def hold_out(files: dict[str, Files], folder: str | Path, what: str = "pairs") -> dict[str, Files]:
@@ -83,11 +98,18 @@ def hold_out(files: dict[str, Files], folder: str | Path, what: str = "pairs") -
     return files
 
 
-def _files(folder: Path, input_dir: str | None, target_dir: str | None, unpaired: Callable = refuse) -> Files:
+def _files(
+    folder: Path,
+    input_dir: str | None,
+    target_dir: str | None,
+    unpaired: Callable = refuse,
+    mask_dir: str | None = None,
+) -> Files:
     """Finds the pairs of one split: file stem -> paths."""
     if input_dir is None and (pictures := _pictures(folder)):
         return {stem: (path,) for stem, path in _by_stem(pictures, unpaired).items()}
-    sub_folders = sorted(path.name for path in folder.iterdir() if path.is_dir() and _pictures(path))
+    inside = (path for path in folder.iterdir() if path.is_dir() and path.name != mask_dir)
+    sub_folders = sorted(path.name for path in inside if _pictures(path))
     there = f"the sub-folders with pictures are {', '.join(sub_folders) or 'none'}"
     if input_dir is not None:
         sides = (input_dir, target_dir)
@@ -114,6 +136,19 @@ def match(folder_a: Path, folder_b: Path, unpaired: Callable = refuse) -> Files:
             alone,
         )
     return {stem: (a[stem], b[stem]) for stem in a if stem in b}
+
+
+def _masks(folder: Path, files: Files) -> list[Path]:
+    """The mask of each pair."""
+    if not folder.is_dir():
+        raise InputError(f"mask_dir: {folder} is no folder")
+    masks = _by_stem(_pictures(folder))
+    if missing := [stem for stem in files if stem not in masks]:
+        raise InputError(
+            f"{folder} has no mask for {len(missing)} of {len(files)} training pairs: {listed(missing)}; each pair "
+            "needs one of its name; one that is white all over weighs all pixels alike"
+        )
+    return [masks[stem] for stem in files]
 
 
 def _photos(folder: Path) -> Files:
@@ -161,6 +196,22 @@ def _pairs(files: Sequence[tuple[Path, ...]], photos: bool) -> Pairs:
         return (decode_picture(files[index][0], encoded[0]),) * 2 if photos else decode_pair(files[index], encoded)
 
     return Pairs(names=[" and ".join(map(str, paths)) for paths in files], read=read)
+
+
+def _masked(pairs: Pairs, masks: Sequence[Path]) -> Pairs:
+    """The pairs with a mask each, checked when it is read."""
+
+    def read(index: int) -> tuple[np.ndarray, ...]:
+        pair, path = pairs.read(index), masks[index]
+        mask = decode_picture(path, read_file(path))
+        if mask.dtype != np.uint8 or mask.shape[2] > 1:
+            raise InputError(f"mask {path} is no gray picture of 8 bits, black for 0 and white for 1; convert it")
+        if mask.shape[:2] != pair[0].shape[:2]:
+            sizes = [f"{side.shape[1]}x{side.shape[0]}" for side in (mask, pair[0])]
+            raise InputError(f"mask {path} is {sizes[0]}, its pair {sizes[1]} (width x height): they need one size")
+        return *pair, mask
+
+    return replace(pairs, read=read)
 
 
 def read_file(path: Path) -> bytes:

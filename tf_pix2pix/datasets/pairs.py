@@ -16,16 +16,16 @@ class Pairs:
 
     Attributes:
       names: where each pair comes from (a path, or "set/split/id"), for messages. One per pair.
-      read: index -> (A, B), both uint8, uint16 or float32 [h, w, c] with c in 1, 3, 4 and equal h and w. A pure
-        function, safe to call from several threads. Raises InputError naming the file when a picture is unreadable or
-        the pair does not fit.
+      read: index -> (A, B), both uint8, uint16 or float32 [h, w, c] with c in 1, 3, 4 and equal h and w; or (A, B,
+        mask), the weights of the pixels in the loss, uint8 [h, w, 1], 255 for 1. A pure function, safe to call from
+        several threads. Raises InputError naming the file when a picture is unreadable or the pair does not fit.
       verified: every picture has been decoded once already (a prepared or a procedural set), so that reading them all
         before training would find nothing.
       formats: of (input, target), once it is known what all are (formats.with_formats).
     """
 
     names: Sequence[str]
-    read: Callable[[int], tuple[np.ndarray, np.ndarray]]
+    read: Callable[[int], tuple[np.ndarray, ...]]
     verified: bool = False
     formats: tuple[Format, Format] = (EIGHT_BITS, EIGHT_BITS)
 

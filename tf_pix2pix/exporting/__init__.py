@@ -47,6 +47,7 @@ class Row:
     psnr: float  # dB, to the run's own pictures, over all of them; infinite where they are equal
     l1: float  # to the targets, of [-1, 1], the mean
     levels: float = 255.0  # the steps of the targets' range
+    agreement: float | None = None  # of classes: the share of pixels that have the run's
 
 
 def export(
@@ -80,7 +81,8 @@ def export(
     _check_target(output, formats, overwrite)
     examples = runs.read_examples(run_dir, "held_out")
     train_inputs = [pair[0] for pair in runs.read_examples(run_dir, "train")]
-    generator = runs.load_generator(config, path)
+    palettes = runs.read_palettes(run_dir, config)
+    generator = runs.load_generator(config, path, palettes)
     options = options or Options()
     options = dataclasses.replace(options, max_pixels=options.max_pixels or inference.max_pixels(generator))
     source = Source(
@@ -89,14 +91,16 @@ def export(
         input_channels=config.input_channels,
         output_channels=config.output_channels,
         train_inputs=train_inputs,
-        card=make_card(run_dir, config, generator, step, options.max_pixels),
+        card=make_card(run_dir, config, generator, step, options.max_pixels, palettes),
         formats=formats_of(config),
+        has_palette=bool(palettes),
+        has_lab=config.color_space == "lab",
     )
     missing = [folder for folder in (output, *output.parents) if not folder.exists()]
     try:
         with files.locked(output, "exports into"), _staging(output) as staging:
             _check_target(output, formats, overwrite)  # again: now it is ours
-            return _move(staging, output, _export(source, formats, staging, options, config, examples))
+            return _move(staging, output, _export(source, formats, staging, options, config, examples, palettes))
     except OSError as error:
         raise RunError(f"{error.filename or output}: {error.strerror or error}; nothing was exported") from error
     except tf.errors.OpError as error:
@@ -126,8 +130,10 @@ def _export(
     options: Options,
     config: TrainConfig,
     examples: list[tuple[np.ndarray, np.ndarray]],
+    palettes: runs.Palettes,
 ) -> list[Row]:
     """Writes and checks every artifact in `staging`."""
+    colors = palettes["target"].colors if "target" in palettes else None
     own_pictures = functools.cache(lambda size: _own_pictures(source.generator, config, examples, size))
     rows: list[Row] = []
     exporters = [EXPORTERS[name](source, staging, options) for name in formats]  # what they refuse, they refuse now
@@ -135,7 +141,7 @@ def _export(
         print(f"exporting {name} ...")
         for artifact in artifacts:
             own = own_pictures(artifact.fixed_size or source.size)
-            checked = [_check(artifact, reader, own, source.formats[1]) for reader in artifact.readers]
+            checked = [_check(artifact, reader, own, source.formats[1], colors) for reader in artifact.readers]
             if artifact.path.is_dir():  # the card of a file is inside of it: what was checked stays as it is
                 parity = {row.reader: {"max_difference": row.max_difference, "l1": row.l1} for row in checked}
                 model_card.write_card(artifact.path, {**source.card, "parity": parity})
@@ -144,7 +150,14 @@ def _export(
     return rows
 
 
-def make_card(run_dir: Path, config: TrainConfig, generator: keras.Model, step: int, max_pixels: int) -> dict[str, Any]:
+def make_card(
+    run_dir: Path,
+    config: TrainConfig,
+    generator: keras.Model,
+    step: int,
+    max_pixels: int,
+    palettes: runs.Palettes | None = None,
+) -> dict[str, Any]:
     """The model card: what an exported model says of itself, wherever it gets to. JSON, all but the parity figures."""
     measured = [record for record in runs.read_metrics(run_dir) if record["step"] == step and "val_l1" in record]
     taken, given = formats_of(config)
@@ -158,6 +171,7 @@ def make_card(run_dir: Path, config: TrainConfig, generator: keras.Model, step: 
         "image": _side(config.input_channels, taken),
         "generated": _side(config.output_channels, given),
         "to_values": "low + (value + 1) / 2 * (high - low), rounded where the depth is of whole numbers",
+        "palettes": {side: palette.to_json() for side, palette in (palettes or {}).items()},
         "train_size": config.crop_size,
         "size_multiple": inference.size_multiple(generator),
         "max_pixels": max_pixels,
@@ -221,17 +235,25 @@ def _check(
     reader: str,
     own_pictures: list[tuple[np.ndarray, np.ndarray, np.ndarray]],
     format: images.Format,  # of the targets
+    colors: np.ndarray | None,  # uint8 [k, c] of a class target, None: other targets
 ) -> Row:
     """Runs an artifact on the held-out examples. Raises RunError where it does not give the run's own pictures."""
     read, levels = artifact.readers[reader], format.levels
     per_value = levels / (format.bounds[1] - format.bounds[0])
-    differences, errors, l1s = [], [], []
+    differences, errors, l1s, agreements = [], [], [], []
     for number, (picture, target, own) in enumerate(own_pictures):
         given, target, own = (side.astype(float) * per_value for side in (read(picture), target, own))
         differences.append(math.ceil(np.abs(given - own).max()))
         errors.append(np.mean((given - own) ** 2))
         l1s.append(np.abs(given - target).mean() / (levels / 2))
-        if artifact.max_difference is not None and differences[-1] > artifact.max_difference:
+        agreements.append(np.all(given == own, axis=2).mean())
+        if colors is not None and not (given[:, :, np.newaxis] == colors).all(axis=3).any(axis=2).all():
+            off = "it has colours that the palette has not"
+        elif colors is not None and agreements[-1] < artifact.min_agreement:
+            off = f"{agreements[-1]:.2%} of the pixels have its class, at least {artifact.min_agreement:.1%} wanted"
+        elif colors is not None:
+            continue
+        elif artifact.max_difference is not None and differences[-1] > artifact.max_difference:
             off = f"by {differences[-1]} of {levels:g}, {artifact.max_difference} allowed"
         elif artifact.min_psnr is not None and (psnr := _psnr(errors[-1], levels)) < artifact.min_psnr:
             off = f"PSNR {psnr:.1f} dB, at least {artifact.min_psnr:g} wanted"
@@ -250,6 +272,7 @@ def _check(
         psnr=_psnr(np.mean(errors), levels),
         l1=float(np.mean(l1s)),
         levels=levels,
+        agreement=float(np.mean(agreements)) if colors is not None else None,
     )
 
 

@@ -15,6 +15,7 @@ from tf_pix2pix.datasets.pairs import Pairs
 from tf_pix2pix.errors import InputError, RunError, listed, reason
 from tf_pix2pix.formats import with_formats
 from tf_pix2pix.input_pipeline import PreparedPairs, prepare, with_channels
+from tf_pix2pix.palettes import Snapped, find_palette, fitting, read_palette
 from tf_pix2pix.training.loop import run_loop, write_examples
 from tf_pix2pix.training.step import build_state
 
@@ -29,6 +30,8 @@ def train(config: TrainConfig, output_dir: str | Path) -> Path:
       RunError: the run failed; what was learned up to the last checkpoint is kept.
     """
     run_dir = Path(output_dir)
+    nearest = {f"resize_{'ab'[_number(side, config)]}": "nearest" for side in config.palette_sides}
+    config = dataclasses.replace(config, **nearest)
     runs.check(run_dir, config)
     splits = load_pairs(
         config.dataset,
@@ -36,22 +39,32 @@ def train(config: TrainConfig, output_dir: str | Path) -> Path:
         size=config.jitter_size,
         input_dir=config.input_dir,
         target_dir=config.target_dir,
+        mask_dir=config.mask_dir,
         photos=config.task is not None,
     )
     if config.task:
         _check_photos(splits["train"], config)
+    own_palettes = _palettes(run_dir, config, splits["train"])
+    colors = {_number(side, config): palette.colors for side, palette in own_palettes.items()}
+    sources = [Snapped(pairs, colors) for pairs in (splits["train"], splits["val"].spread(config.eval_pairs))]
     prepared = [
-        _prepared(splits["train"], config, config.jitter_size),
-        _prepared(splits["val"].spread(config.eval_pairs), config, config.crop_size),
+        _prepared(sources[0].pairs, config, config.jitter_size),
+        _prepared(sources[1].pairs, config, config.crop_size),
     ]
+    for side, palette in own_palettes.items():
+        counts = sources[0].counts(_number(side, config))
+        own_palettes[side] = dataclasses.replace(palette, counts=counts)
+        for split, source in zip(("train", "val"), sources, strict=True):
+            source.report(_number(side, config), f"{side} pictures ({split})")
     prepared = with_formats(prepared, config)
     wanted = None if config.task else config.input_channels  # the task decides
     train_pairs, held_out = with_channels(prepared, wanted, config.output_channels)
     config = _as_in_the_files(config, train_pairs)
     runs.check(run_dir, config)  # again: now all of it is known
+    encoding = runs.make_encoding(config, own_palettes)
     total_steps = _total_steps(config, len(train_pairs))
     with tf.distribute.get_strategy().scope():
-        state = build_state(config, total_steps)
+        state = build_state(config, total_steps, encoding)
     try:
         with files.locked(run_dir, "trains in"):
             print(
@@ -68,11 +81,13 @@ def train(config: TrainConfig, output_dir: str | Path) -> Path:
                 done = f"{run_dir} is at step {start_step} of {total_steps}"
                 print(f"nothing left to do: {done}; raise --epochs or --steps to go on")
                 return run_dir / "samples" / f"step_{start_step:08d}.png"
+            if own_palettes:
+                runs.write_palettes(run_dir, own_palettes)
             runs.write_config(run_dir, config)
             runs.forget_after(run_dir, start_step if saved else -1)
             if start_step:
                 print(f"resuming at step {start_step} of {total_steps}")
-            return run_loop(config, run_dir, state, train_pairs, held_out, total_steps)
+            return run_loop(config, run_dir, state, encoding, train_pairs, held_out, total_steps)
     except BrokenPipeError:  # whoever read our output has gone
         raise
     except tf.errors.OpError as error:
@@ -85,7 +100,7 @@ def train(config: TrainConfig, output_dir: str | Path) -> Path:
 def _as_in_the_files(config: TrainConfig, pairs: Pairs) -> TrainConfig:
     """The config with what the pictures of both sides are; the inputs of a task are what it makes."""
     input_format, output_format = pairs.formats
-    input_channels, output_channels = (side.shape[2] for side in pairs.read(0))
+    input_channels, output_channels = (side.shape[2] for side in pairs.read(0)[:2])
     if config.task:
         if output_format != images.EIGHT_BITS:
             depth = images.SPOKEN[output_format.depth]
@@ -104,6 +119,24 @@ def _as_in_the_files(config: TrainConfig, pairs: Pairs) -> TrainConfig:
         input_range=input_format.range,
         output_range=output_format.range,
     )
+
+
+def _number(side: str, config: TrainConfig) -> int:
+    """Of a side, "input" or "target", in a source's pairs: 0 is A, 1 is B."""
+    return int((side == "target") == (config.direction == "AtoB"))
+
+
+def _palettes(run_dir: Path, config: TrainConfig, pairs: Pairs) -> runs.Palettes:
+    """The palettes of the run, or for a new one those given, or found in the pictures."""
+    if (run_dir / "palette.json").exists():
+        return runs.read_palettes(run_dir, config)
+    given = config.palette and read_palette(config.palette)
+    palettes = {}
+    for side in config.palette_sides:
+        number, what = _number(side, config), f"the {side} side ({'AB'[_number(side, config)]})"
+        palettes[side] = fitting(given, pairs, number, what) if given else find_palette(pairs, number, what)
+        print(f"{what} has {len(palettes[side].colors)} colours: palette.json in {run_dir}")
+    return palettes
 
 
 def _total_steps(config: TrainConfig, train_pairs: int) -> int:

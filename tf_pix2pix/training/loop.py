@@ -15,11 +15,12 @@ from tqdm import tqdm
 from tf_pix2pix import checkpoints, images, runs, tasks
 from tf_pix2pix.config import TrainConfig
 from tf_pix2pix.datasets.pairs import Pairs
+from tf_pix2pix.encodings import Encoding, of_pictures
 from tf_pix2pix.errors import RunError
 from tf_pix2pix.inference import make_translate
 from tf_pix2pix.input_pipeline import held_out_batches, training_batches
 from tf_pix2pix.metrics import paired_metrics
-from tf_pix2pix.training.step import LOSSES, TrainState, make_train_step
+from tf_pix2pix.training.step import TrainState, make_train_step
 
 EXAMPLES = {"train": 32, "held_out": 8}  # pairs of each split that a run keeps
 SECONDS_BETWEEN_LINES = 60  # of progress, where there is no terminal for a progress bar
@@ -29,6 +30,7 @@ def run_loop(
     config: TrainConfig,
     run_dir: Path,
     state: TrainState,
+    encoding: Encoding,
     train_pairs: Pairs,  # from input_pipeline.prepare
     held_out: Pairs,  # from input_pipeline.prepare
     total_steps: int,
@@ -40,8 +42,9 @@ def run_loop(
       OSError, tf.errors.OpError: the disk or the data gave up.
     """
     batches = _batches(config, train_pairs, int(state.step), total_steps)
-    train_step = make_train_step(state, config)
-    shown = _Shown(config, run_dir, make_translate(state.sampled), held_out)
+    train_step = make_train_step(state, config, encoding)
+    sampled = of_pictures(state.sampled, encoding, config.input_channels)
+    shown = _Shown(config, run_dir, make_translate(sampled), held_out)
     window, said = _Window(config, len(train_pairs)), time.monotonic()
 
     def save(step):
@@ -131,8 +134,13 @@ class _Shown:
         self._held_out = _held_out_batches(config, held_out)
         self._samples = _held_out_batches(config, held_out.spread(config.samples))
         self._summaries = runs.summary_writer(run_dir)
-        records = runs.read_metrics(run_dir)
-        self._best = min((record["val_l1"] for record in records if "val_l1" in record), default=math.inf)
+        self._has_classes = config.target_encoding == "classes"
+        records = [record for record in runs.read_metrics(run_dir) if "val_l1" in record]
+        self._best = min((self._badness(record) for record in records), default=math.inf)
+
+    def _badness(self, values: dict[str, float]) -> float:
+        """What the best checkpoint has the least of: the L1, or for classes, one less the mean IoU."""
+        return 1.0 - values["val_mean_iou"] if self._has_classes else values["val_l1"]
 
     def record(self, values: dict[str, float]) -> None:
         runs.append_metrics(self._run_dir, values)
@@ -147,11 +155,12 @@ class _Shown:
         return runs.write_sample_grid(self._run_dir, step, rows)
 
     def evaluate(self, step: int, state: TrainState) -> None:
-        values = paired_metrics(self._translate, self._held_out)
-        self.record({"step": step, **{f"val_{name}": value for name, value in values.items()}})
+        values = paired_metrics(self._translate, self._held_out, self._has_classes)
+        record = {"step": step, **{f"val_{name}": value for name, value in values.items()}}
+        self.record(record)
         tqdm.write(f"step {step}, held out: " + ", ".join(f"{name} {value:.4g}" for name, value in values.items()))
-        if values["l1"] < self._best:
-            self._best = values["l1"]
+        if self._badness(record) < self._best:
+            self._best = self._badness(record)
             checkpoints.save(self._run_dir / "checkpoints", "best", step, state.best_checkpoint())
 
 
@@ -183,8 +192,8 @@ class _Window:
     def check_finite(self, step: int) -> None:
         """Raises RunError where a loss since the last record is not finite."""
         for losses in self.losses:
-            if not all(math.isfinite(losses[name]) for name in LOSSES):
-                values = ", ".join(f"{name} {float(losses[name]):.3g}" for name in LOSSES)
+            if not all(math.isfinite(loss) for loss in losses.values()):
+                values = ", ".join(f"{name} {float(loss):.3g}" for name, loss in losses.items())
                 raise RunError(
                     f"a loss is no longer finite at step {step} ({values}); checkpoints hold what was before, but "
                     "going on from them ends here again: lower --learning_rate in another --output_dir"
@@ -192,7 +201,7 @@ class _Window:
 
     def close(self, step: int) -> dict[str, float]:
         """The means of the losses, images per second, and the share of the time that was spent waiting for data."""
-        means = {name: float(np.mean([losses[name] for losses in self.losses])) for name in LOSSES}
+        means = {name: float(np.mean([losses[name] for losses in self.losses])) for name in self.losses[0]}
         seconds = time.monotonic() - self._opened
         values = {
             "step": step,
@@ -206,7 +215,8 @@ class _Window:
 
 
 def _status(values: dict[str, float]) -> str:
-    losses = ", ".join(f"{name.removesuffix('_loss')} {values[name]:.3f}" for name in LOSSES)
+    names = [name.removesuffix("_loss") for name in values if name.endswith("_loss")]
+    losses = ", ".join(f"{name} {values[f'{name}_loss']:.3f}" for name in names)
     speed = f"{values['images_per_second']:.1f} images/s, {values['data_wait']:.0%} waiting for data"
     return f"epoch {values['epoch']:.1f}, {speed}, {losses}"
 

@@ -9,10 +9,11 @@ import tensorflow as tf
 
 from tf_pix2pix import runs
 from tf_pix2pix.config import TrainConfig
-from tf_pix2pix.losses import ADVERSARIAL_LOSSES, gradient_penalty, l1
+from tf_pix2pix.encodings import PICTURES, Encoding
+from tf_pix2pix.losses import ADVERSARIAL_LOSSES, TARGET_LOSSES, gradient_penalty
 from tf_pix2pix.training.optimizers import FusedAdam, LinearDecay
 
-LOSSES = ("gen_gan_loss", "gen_l1_loss", "disc_real_loss", "disc_fake_loss")
+LOSSES = ("gen_gan_loss", "gen_l1_loss", "disc_real_loss", "disc_fake_loss")  # gen_cross_entropy_loss for classes
 
 
 @dataclass(frozen=True)
@@ -39,7 +40,7 @@ class TrainState:
         return tf.train.Checkpoint(**{"ema_generator" if self.ema_generator else "generator": self.sampled})
 
 
-def build_state(config: TrainConfig, total_steps: int) -> TrainState:
+def build_state(config: TrainConfig, total_steps: int, encoding: Encoding = PICTURES) -> TrainState:
     """Networks and optimizers at step 0 (to be called in the strategy's scope). total_steps: for a linear schedule."""
 
     def optimizer(network):
@@ -50,25 +51,33 @@ def build_state(config: TrainConfig, total_steps: int) -> TrainState:
         adam.build(network.trainable_variables)
         return adam
 
-    generator, discriminator = runs.build_generator(config), runs.build_discriminator(config)
+    generator, discriminator = runs.build_generator(config, encoding), runs.build_discriminator(config, encoding)
+    ema_generator = runs.build_generator(config, encoding) if config.ema_decay else None  # the same seed and weights
     return TrainState(
         step=tf.Variable(0, dtype=tf.int64, trainable=False, name="step"),
         generator=generator,
         discriminator=discriminator,
         generator_optimizer=optimizer(generator),
         discriminator_optimizer=optimizer(discriminator),
-        ema_generator=runs.build_generator(config) if config.ema_decay else None,  # the same seed: the same weights
+        ema_generator=ema_generator,
     )
 
 
-def make_train_step(state: TrainState, config: TrainConfig) -> Callable[[tf.Tensor, tf.Tensor], dict[str, tf.Tensor]]:
+def make_train_step(
+    state: TrainState, config: TrainConfig, encoding: Encoding = PICTURES
+) -> Callable[..., dict[str, tf.Tensor]]:
     """The training step: (input_image, target_image), float32 [n, h, w, c] in [-1, 1] -> LOSSES, float32 scalars.
+
+    With weights, [n, h, w, 1] in [0, 1], as a third argument, each pixel counts so much in the L1 loss. What the
+    networks see and give is what `encoding` makes of the pictures, or the pictures themselves.
 
     One discriminator step, then one generator step against the updated discriminator. Losses are averages over the
     global batch, whatever the number of replicas.
     """
     strategy = tf.distribute.get_strategy()
     adversarial = ADVERSARIAL_LOSSES[config.adversarial_loss]
+    target_loss_name, target_loss = TARGET_LOSSES[config.target_encoding]
+    loss_names = [target_loss_name if name == "gen_l1_loss" else name for name in LOSSES]
     generator, discriminator = state.generator, state.discriminator
     dropouts = [layer for layer in generator.layers if isinstance(layer, keras.layers.Dropout)]
 
@@ -89,33 +98,35 @@ def make_train_step(state: TrainState, config: TrainConfig) -> Callable[[tf.Tens
         variables = network.trainable_variables
         optimizer.apply(tape.gradient(loss, variables), variables)
 
-    def replica_step(input_image, target_image, mix):
+    def replica_step(mix, input_image, target_image, weights=None):
+        input_image, target_image = encoding.encode_input(input_image), encoding.encode_target(target_image)
         with tf.GradientTape() as generator_tape:
             gen_output = generator(input_image, training=True)
+            gen_target = encoding.as_target(gen_output)  # itself, or of classes the probabilities
 
             with generator_tape.stop_recording(), tf.GradientTape() as discriminator_tape:
-                disc_real_logits, disc_fake_logits = discriminate_both(input_image, target_image, gen_output)
+                disc_real_logits, disc_fake_logits = discriminate_both(input_image, target_image, gen_target)
                 disc_real_loss = patches(adversarial.real, disc_real_logits)
                 disc_fake_loss = patches(adversarial.fake, disc_fake_logits)
                 disc_loss = disc_real_loss + disc_fake_loss
                 if adversarial.gradient_penalty:
                     critic = lambda image: discriminator([input_image, image], training=True)  # noqa: E731
-                    penalty = average(gradient_penalty(critic, target_image, gen_output, mix))
+                    penalty = average(gradient_penalty(critic, target_image, gen_target, mix))
                     disc_loss += config.gradient_penalty_weight * penalty
                 disc_loss = 0.5 * disc_loss  # it learns slower than the generator (section 3.3)
                 disc_loss = state.discriminator_optimizer.scale_loss(disc_loss)
             with generator_tape.stop_recording():
                 update(state.discriminator_optimizer, discriminator_tape, disc_loss, discriminator)
 
-            gen_gan_loss = patches(adversarial.generator, discriminator([input_image, gen_output], training=True))
-            gen_l1_loss = average(l1(gen_output, target_image))
+            gen_gan_loss = patches(adversarial.generator, discriminator([input_image, gen_target], training=True))
+            gen_l1_loss = average(target_loss(gen_output, target_image, weights))  # eq. 3
             gen_loss = config.gan_weight * gen_gan_loss + config.l1_weight * gen_l1_loss  # eq. 4
             gen_loss = state.generator_optimizer.scale_loss(gen_loss)
         update(state.generator_optimizer, generator_tape, gen_loss, generator)
-        return dict(zip(LOSSES, (gen_gan_loss, gen_l1_loss, disc_real_loss, disc_fake_loss), strict=True))
+        return dict(zip(loss_names, (gen_gan_loss, gen_l1_loss, disc_real_loss, disc_fake_loss), strict=True))
 
     @tf.function(jit_compile=config.xla, autograph=False)  # nothing here branches on tensors: traced twice as fast
-    def train_step(input_image, target_image):
+    def train_step(*batch):
         # What is random in step s depends on (seed, s) alone, so that a resumed run is the one that was never stopped.
         # Each use has a stream of its own: 0 the mixing, 1.. the dropouts; the input pipeline's are unfolded or -1.
         seed = tf.stack([tf.constant(config.seed, tf.int32), tf.cast(state.step, tf.int32)])
@@ -123,7 +134,7 @@ def make_train_step(state: TrainState, config: TrainConfig) -> Callable[[tf.Tens
             layer.seed_generator.state.assign(tf.random.fold_in(seed, number))
         mixes = [config.batch_size // strategy.num_replicas_in_sync, 1, 1, 1]
         mix = tf.random.stateless_uniform(mixes, tf.random.fold_in(seed, 0))
-        losses = strategy.run(replica_step, args=(input_image, target_image, mix))
+        losses = strategy.run(replica_step, args=(mix, *batch))
         if state.ema_generator:
             for mean, value in zip(state.ema_generator.variables, generator.variables, strict=True):
                 if mean.dtype == "float32":  # not the dropout's seeds
