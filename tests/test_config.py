@@ -72,6 +72,7 @@ def test_it_cannot_be_changed():
         (dict(task="inpaint", task_share=0.0), "task_share=0.0 is too small"),
         (dict(task="denoise", task_sigma=0.0), "task_sigma=0.0 is too small; the least is 0.1"),
         (dict(task="edges", input_dir="a", target_dir="b"), "task=edges makes the inputs itself"),
+        (dict(task="edges", input_depth="uint16"), "input_depth goes with pairs, not with task=edges, .* output_depth"),
         (dict(task="edges", output_channels=4), "task=edges is for gray and RGB photos"),
     ],
 )

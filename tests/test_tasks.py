@@ -245,9 +245,34 @@ def test_a_sketch_draws_what_is_darker_than_around_it():
     assert np.abs(expected - made("sketch", photo)).max() < 0.7
 
 
+@pytest.mark.parametrize("task", TASKS)
+def test_deeper_photos_have_deeper_inputs(task):
+    """The same ones, but for rounding."""
+    photo, settings = smooth_photo(), TrainConfig(task=task).task_settings
+    seed, expected = tf.constant([1, 2]), made(task, photo, [1, 2]) / 255
+    deep = input_maker(task, images.Format("uint16"), **settings)(tf.constant(photo * np.uint16(257)), seed).numpy()
+    floats = input_maker(task, images.Format("float32", (-1.0, 3.0)), **settings)(photo / np.float32(255 / 4) - 1, seed)
+    assert deep.dtype == np.uint16 and floats.dtype == tf.float32
+    for other in (deep / 65535, (floats.numpy() + 1) / 4):
+        assert (np.abs(other - expected) > 0.51 / 255).mean() < 1e-3  # an edge may be lost in rounding
+    if task != "edges":
+        assert len(np.unique(deep)) > len(np.unique(expected))
+
+
+def test_holes_of_deeper_pictures():
+    picture = random_picture(0, 6, 7, 4) * np.uint16(257)
+    picture[:3, :, 3] = 65535
+    picture[3:, :, 3] = 65534
+    marked = with_holes_marked(picture, images.Format("uint16"))
+    np.testing.assert_array_equal(marked[:3], picture[:3])
+    np.testing.assert_array_equal(marked[3:], np.broadcast_to(np.uint16([32768, 32768, 32768, 0]), (3, 7, 4)))
+
+
 def test_gray_is_told_from_colour():
     gray = random_picture(0, 10, 10, 1)
     assert is_gray(gray) and is_gray(np.repeat(gray, 3, axis=2)) and is_gray(images.with_channels(gray, 4))
     one_red = np.repeat(gray, 3, axis=2)
     one_red[3, 3] = 200, 10, 10
     assert not is_gray(one_red)
+    for scale, dtype in ((257, np.uint16), (0.1, np.float32)):
+        assert is_gray((gray.repeat(3, axis=2) * scale).astype(dtype)) and not is_gray((one_red * scale).astype(dtype))

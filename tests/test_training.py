@@ -12,7 +12,7 @@ import pytest
 import tensorflow as tf
 from conftest import REPOSITORY, TINY, random_picture, write_picture
 
-from tf_pix2pix import checkpoints, files, runs
+from tf_pix2pix import checkpoints, files, images, runs
 from tf_pix2pix.config import format_value
 from tf_pix2pix.errors import InputError, RunError
 from tf_pix2pix.inference import make_translate
@@ -22,6 +22,7 @@ from tf_pix2pix.networks import GENERATORS
 from tf_pix2pix.training import train
 from tf_pix2pix.training.optimizers import FusedAdam, LinearDecay
 from tf_pix2pix.training.step import LOSSES, build_state, make_train_step
+from tf_pix2pix.translation import Translator
 
 # One step of the tiny networks on `batch()`. When the recipe changes on purpose, put the new numbers here and say why
 # in the commit; otherwise a difference is a defect.
@@ -355,6 +356,22 @@ def test_a_run_of_a_task_keeps_what_it_made(changed, inpaint_run):
             np.testing.assert_array_equal(made[known][:, :3], photo[known])
     with pytest.raises(InputError, match="another config: task_share 0.2 -> 0.3; give the same"):
         train(changed(task="inpaint", task_share=0.3), inpaint_run)
+
+
+def test_a_task_keeps_the_depth_of_its_photos(changed, tmp_path):
+    (tmp_path / "photos").mkdir()
+    for number in range(4):
+        photo = random_picture(number, 40, 50, 1) * np.uint16(200) + np.uint16(number)
+        images.write(tmp_path / "photos" / f"{number}.png", photo)
+    train(changed(task="super_resolution", dataset=str(tmp_path / "photos"), steps=1), tmp_path / "run")
+    config = runs.read_config(tmp_path / "run")
+    assert (config.input_depth, config.output_depth) == ("uint16", "uint16")
+    ((made, photo), *_) = runs.read_examples(tmp_path / "run", "held_out")
+    assert made.dtype == photo.dtype == np.uint16
+    translator = Translator.from_run(tmp_path / "run")
+    assert translator.translate(photo, task=True).dtype == np.uint16
+    np.testing.assert_array_equal(translator.translate(photo, task=True), translator.translate(made))
+    assert translator.translate(photo, enlarge=True).shape == (128, 128, 1)
 
 
 def command(config, run_dir):

@@ -247,6 +247,15 @@ class TrainConfig:
             if self.task not in defaults and getattr(self, name) is not None:
                 what = f"task={self.task}" if self.task else "no task"
                 raise InputError(f"{name} goes with task={' or '.join(defaults)}, not with {what}; leave it out")
+        for what in ("depth", "range"):  # of the inputs, which are made of the photos
+            own, photos = getattr(self, f"input_{what}"), getattr(self, f"output_{what}")
+            if self.task and own not in (None, photos):
+                raise InputError(
+                    f"input_{what} goes with pairs, not with task={self.task}, whose inputs are as its photos: give "
+                    f"output_{what}"
+                )
+            if self.task:
+                object.__setattr__(self, f"input_{what}", photos)
         if self.task_scale not in (None, 2, 4, 8):
             raise InputError(f"task_scale={self.task_scale} is none of 2, 4 and 8")
         if (self.task_share or 0) > 0.9:

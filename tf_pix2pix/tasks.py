@@ -18,7 +18,7 @@ LUMA = (0.299, 0.587, 0.114)  # ITU-R BT.601, as Pillow and JPEG make gray of co
 CANNY_THRESHOLDS = (0.1, 0.3)  # of the gradient by Sobel's kernels, where a step from black to white is 4
 HOLES = 4  # boxes, and as many strokes, in a picture with holes
 HOLE_VALUE = 0.0  # mid-gray: the colour of what is missing
-HIGHEST_CHROMA = 3  # of 255: a photo with no pixel over it is gray
+HIGHEST_CHROMA = 3 / 255  # of white: a photo with no pixel over it is gray
 
 
 def colorize(photo: tf.Tensor, seed: tf.Tensor) -> tf.Tensor:
@@ -114,35 +114,37 @@ TASKS = {
 }
 
 
-def input_maker(task: str | None, **settings) -> Callable[..., tf.Tensor] | None:
-    """A task as a function of pictures: (photo, seed=None) -> input picture, uint8 [h, w, c] each; None without a task.
+def input_maker(
+    task: str | None, format: images.Format = images.EIGHT_BITS, **settings
+) -> Callable[..., tf.Tensor] | None:
+    """A task as a function of pictures: (photo, seed=None) -> input picture, [h, w, c] of the format; None: no task.
 
-    It is traced once for sizes not seen before, and takes photos of one number of channels. The input is rounded to 8
-    bits, as it would be in a file. Without a seed it is drawn by one that the photo itself gives: the same photo has
-    the same input always.
+    It is traced once for sizes not seen before, and takes photos of one number of channels. The input is rounded as it
+    would be in a file. Without a seed it is drawn by one that the photo itself gives: the same photo has the same input
+    always.
     """
     if task is None:
         return None
 
     @tf.function(reduce_retracing=True, autograph=False)
     def make_input(photo, seed=None):
-        made = TASKS[task].make(images.to_float(photo), _seed_of(photo) if seed is None else seed, **settings)
-        return images.to_uint8(made)
+        seed = _seed_of(photo) if seed is None else seed
+        return images.from_float(TASKS[task].make(images.to_float(photo, format.range), seed, **settings), format)
 
     return make_input
 
 
 def is_gray(photo: np.ndarray) -> bool:
-    """Whether uint8 [h, w, c] has no colours, but for what JPEG may make of a gray picture."""
-    colours = photo[:, :, : min(photo.shape[2], 3)].astype(int)
-    return np.ptp(colours, axis=2).max() <= HIGHEST_CHROMA
+    """Whether [h, w, c] has no colours, but for what JPEG may make of a gray picture."""
+    colours = photo[:, :, : min(photo.shape[2], 3)].astype(np.float32)
+    white = (images.DEPTHS[photo.dtype.name] or (0.0, np.abs(colours).max()))[1]
+    return np.ptp(colours, axis=2).max() <= HIGHEST_CHROMA * white
 
 
-def with_holes_marked(picture: np.ndarray) -> np.ndarray:
-    """uint8 RGBA [h, w, 4] -> the same as `inpaint` makes them: what is not opaque is a hole, whatever its colour."""
-    hole = picture[:, :, 3:] < 255
-    mark = np.array([*[images.to_uint8(HOLE_VALUE).numpy()] * 3, 0], np.uint8)
-    return np.where(hole, mark, picture)
+def with_holes_marked(picture: np.ndarray, format: images.Format = images.EIGHT_BITS) -> np.ndarray:
+    """RGBA [h, w, 4] -> the same as `inpaint` makes them: what is not opaque is a hole, whatever its colour."""
+    mark = images.from_float([*[HOLE_VALUE] * 3, -1.0], format).numpy()
+    return np.where(picture[:, :, 3:] < format.bounds[1], mark, picture)
 
 
 def _gray(photo):
@@ -232,6 +234,6 @@ def _holes(size, seed, share):
 
 
 def _seed_of(photo):
-    """int32 [2] from the pixels of uint8 [h, w, c]."""
+    """int32 [2] from the pixels of [h, w, c]."""
     pixels = tf.reshape(photo, [1, -1])
     return tf.bitcast(tf.reshape(tf.raw_ops.Fingerprint(data=pixels, method="farmhash64"), [2, 4]), tf.int32)

@@ -50,7 +50,7 @@ class Translator:
         self.formats = formats_of(config) if config else (images.EIGHT_BITS, images.EIGHT_BITS)
         self._generate, self._multiple, self._fixed_size = generate, multiple, fixed_size
         self._make_noisy = make_noisy
-        self._make_input = config and tasks.input_maker(config.task, **config.task_settings)
+        self._make_input = config and tasks.input_maker(config.task, self.formats[0], **config.task_settings)
 
     @classmethod
     def from_run(
@@ -192,13 +192,14 @@ class Translator:
         size = picture.shape[:2]
         if enlarge:
             size = tuple(self.config.task_scale * side for side in size)
-            picture = images.to_uint8(tasks.enlarge(images.to_float(picture), size)).numpy()
+            larger = tasks.enlarge(images.to_float(picture, self.formats[0].range), size)
+            picture = images.from_float(larger, self.formats[0]).numpy()
         elif resize == "train":
             picture = images.resize(picture, self.config.crop_size, self.config.resize_methods[0])
         if task:
             picture = self._make_input(tf.constant(picture)).numpy()
         elif self.config and self.config.task == "inpaint":
-            picture = tasks.with_holes_marked(picture)
+            picture = tasks.with_holes_marked(picture, self.formats[0])
         if samples is None:
             return self._translated(picture, size, self._generate)
         noisy = self._make_noisy()

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import tensorflow as tf
 
-from tf_pix2pix import checkpoints, files, images, runs, tasks
+from tf_pix2pix import checkpoints, files, runs, tasks
 from tf_pix2pix.config import TrainConfig, format_value
 from tf_pix2pix.datasets import load_pairs
 from tf_pix2pix.datasets.pairs import Pairs
@@ -102,9 +102,6 @@ def _as_in_the_files(config: TrainConfig, pairs: Pairs) -> TrainConfig:
     input_format, output_format = pairs.formats
     input_channels, output_channels = (side.shape[2] for side in pairs.read(0)[:2])
     if config.task:
-        if output_format != images.EIGHT_BITS:
-            depth = images.SPOKEN[output_format.depth]
-            raise InputError(f"{pairs.names[0]} has {depth}, but task={config.task} is for photos of 8; convert them")
         input_channels = tasks.TASKS[config.task].input_channels or output_channels
         if config.input_channels not in (None, input_channels):
             raise InputError(

@@ -116,13 +116,13 @@ def _batches(config: TrainConfig, train_pairs: Pairs, start_step: int, total_ste
         seed=config.seed,
         start_step=start_step,
         steps=total_steps,
-        make_input=tasks.input_maker(config.task, **config.task_settings),
+        make_input=tasks.input_maker(config.task, train_pairs.formats[0], **config.task_settings),
     )
     return iter(tf.distribute.get_strategy().experimental_distribute_dataset(batches))
 
 
 def _held_out_batches(config: TrainConfig, pairs: Pairs) -> tf.data.Dataset:
-    make_input = tasks.input_maker(config.task, **config.task_settings)
+    make_input = tasks.input_maker(config.task, pairs.formats[0], **config.task_settings)
     return held_out_batches(pairs, batch_size=1, crop_size=config.crop_size, make_input=make_input)
 
 
