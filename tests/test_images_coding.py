@@ -162,7 +162,7 @@ def test_arrays_of_other_kinds_become_one_of_the_depths(array, expected):
     ],
 )
 def test_what_cannot_be_used_says_why(data, message):
-    with pytest.raises(ValueError, match=message):
+    with pytest.raises(ValueError, match=f"^{message}"):
         images.decode(data)
 
 
