@@ -82,6 +82,7 @@ def test_sides_that_sort_the_other_way_are_said(run, side_by_side_folder, tmp_pa
         (["split", "IN", "--output=OUT", "--fractions=a,b"], "--fractions=a,b: numbers, with commas"),
         (["split", "IN", "--output=OUT", "--fractions=.5,.5", "--counts=5,5"], "--fractions and --counts both say"),
         (["split", "IN", "--output=OUT", "--input_dir=a"], "--input_dir and --target_dir go together"),
+        (["shards", "IN", "--output=OUT", "--single", "--input_dir=a", "--target_dir=b"], "of no use with --single"),
         (["shards", "IN", "--output=OUT", "--shard_mb=0"], "--shard_mb=0: from 1"),
         (["shards", "IN", "--output=IN/shards"], "lie in each other; choose another folder"),
     ],
@@ -108,4 +109,4 @@ def test_transparent_pictures_are_no_jpegs(run, tmp_path):
     write_picture(tmp_path / "in" / "1.png", random_picture(0, 4, 8, 4))
     (tmp_path / "in" / "1.png").rename(tmp_path / "in" / "1.jpg")
     code, _, err = run("cut", tmp_path / "in", "--quality=80", f"--output={tmp_path}/out")
-    assert code == 2 and "A/1.jpg is to be of a picture with a palette, transparency or 16 bits" in err
+    assert code == 2 and "A/1.jpg is to be of a picture with a palette, transparency or more than 8 bits" in err

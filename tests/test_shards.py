@@ -157,6 +157,23 @@ def test_a_damaged_index_is_named_and_made_again(two_folders, packed, text):
     assert_same_pairs(two_folders, packed)
 
 
+def test_shards_of_photos_are_for_tasks(tmp_path, packed):
+    for number in range(6):
+        write_picture(tmp_path / "photos" / f"{number}.png", random_picture(number, 8, 9))  # an odd width: no pair
+    with pytest.raises(InputError, match="9 pixels wide, an odd number"):
+        preparing.shards(str(tmp_path / "photos"), str(tmp_path / "out"))
+    preparing.shards(str(tmp_path / "photos"), str(tmp_path / "out"), single=True, overwrite=True)
+    splits = load_pairs(str(tmp_path / "out"), photos=True)
+    for split, pairs in load_pairs(str(tmp_path / "photos"), photos=True).items():
+        assert splits[split].verified
+        for index in range(len(pairs)):
+            for side in (0, 1):
+                np.testing.assert_array_equal(pairs.read(index)[side], splits[split].read(index)[side])
+    assert not load_pairs(str(tmp_path / "out"))["train"].verified
+    with pytest.raises(InputError, match="shards holds pairs of files; a task takes plain photos"):
+        load_pairs(str(packed), photos=True)
+
+
 def test_sides_are_in_the_shards(packed):
     with pytest.raises(InputError, match="the shards in .* have their sides"):
         load_pairs(str(packed), input_dir="a", target_dir="b")

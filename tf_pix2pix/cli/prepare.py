@@ -7,8 +7,8 @@ python -m tf_pix2pix.cli.prepare split pairs/ --fractions=0.8,0.1,0.1 --group='^
 python -m tf_pix2pix.cli.prepare shards pairs/ --output=shards               few large files, which training reads
 
 A set is a folder of side-by-side files, or one with two sub-folders of pictures paired by name, with train, val and
-test around them or not. Pictures are written as PNG: 16 bits, transparency and palettes are kept. A command that was
-stopped goes on when it is given again. COMMAND --help shows the flags of one command.
+test around them or not. Pictures are written as PNG (TIFF and NPY as what they are): depth, transparency and
+palettes are kept. A command that was stopped goes on when it is given again. COMMAND --help shows the flags of one.
 """
 
 import sys
@@ -34,6 +34,7 @@ def _flags(command: str) -> list[Flag]:
         Flag("target_dir", "the sub-folder with B"),
     ]
     quality = Flag("quality", "write what was JPEG as JPEG of this quality, 1 to 100 (default: as PNG)", int)
+    single = Flag("single", "the files are plain photos, as for --task, not pairs side by side", bool, False)
     default_method = "(default: nearest for palettes, else bicubic)"
     own = {
         "combine": [*sides, quality],
@@ -43,7 +44,7 @@ def _flags(command: str) -> list[Flag]:
             Flag("longest_side", "instead: proportions kept, the longer of height and width so many pixels", int),
             Flag("resize_a", f"how A is resized; nearest for label maps {default_method}", choices=methods),
             Flag("resize_b", f"how B is resized; nearest for label maps {default_method}", choices=methods),
-            Flag("single", "the files are single pictures, not pairs side by side", bool, False),
+            single,
             *sides,
             quality,
         ],
@@ -59,7 +60,7 @@ def _flags(command: str) -> list[Flag]:
             Flag("hard_link", "link the files instead of copying them: no space, but the same file twice", bool, False),
             *sides,
         ],
-        "shards": [Flag("shard_mb", "a shard has about so many MB", int, 128), *sides],
+        "shards": [Flag("shard_mb", "a shard has about so many MB", int, 128), single, *sides],
     }
     output = Flag("output", "the folder to make")
     overwrite = Flag("overwrite", "replace what this command has put into the folder before", bool, False)
@@ -107,6 +108,8 @@ def _check(command: str, given: dict[str, Any], settings: dict[str, Any], folder
         value = settings.get(name)
         if value is not None and (value < least or (most and value > most)):
             raise InputError(f"--{name}={value}: from {least}{f' to {most}' if most else ''}")
+    if "input_dir" in given and settings.get("single"):
+        raise InputError("--input_dir and --target_dir are of no use with --single")
     if command == "cut":
         settings["sides"] = tuple(settings["sides"])
         if len({*settings["sides"]}) != 2 or not all(side and "/" not in side for side in settings["sides"]):

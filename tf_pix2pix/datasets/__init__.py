@@ -29,7 +29,7 @@ def load_pairs(
     input_dir: str | None = None,  # folders: the sub-folder with A
     target_dir: str | None = None,  # folders: the sub-folder with B
     mask_dir: str | None = None,  # folders: the sub-folder with the weights of the training pairs' pixels
-    photos: bool = False,  # folders: of plain photos, each of which is both A and B
+    photos: bool = False,  # folders and shards: of plain photos, each of which is both A and B
 ) -> dict[str, Pairs]:
     """The splits "train", "val" and "test" of a set named in DATASETS, or of a folder of pairs or of shards of them.
 
@@ -51,7 +51,7 @@ def load_pairs(
                 raise InputError(f"input_dir and target_dir are for folders; the shards in {dataset} have their sides")
             if mask_dir:
                 raise InputError(f"mask_dir is for folders; the shards in {dataset} have no masks")
-            return shards.load(dataset)
+            return shards.load(dataset, photos=photos)
         return folder.load(dataset, input_dir=input_dir, target_dir=target_dir, mask_dir=mask_dir, photos=photos)
     raise InputError(f"{dataset} is neither a folder nor a known data set; the data sets are {', '.join(DATASETS)}")
 

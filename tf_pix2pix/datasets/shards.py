@@ -1,7 +1,7 @@
 """Pairs from shards: few large files that hold many pictures' files, byte for byte, quick to read over a network.
 
 A folder of shards has an index, shards.json, and ArrayRecord files, which are read by index in any order. A record is a
-tf.train.Example with two features, "names" and "files": of one side-by-side picture, or of A and of B.
+tf.train.Example with two features, "names" and "files": of one side-by-side picture or photo, or of A and of B.
 """
 
 import json
@@ -15,7 +15,7 @@ from array_record.python.array_record_data_source import ArrayRecordDataSource
 from array_record.python.array_record_module import ArrayRecordWriter
 
 from tf_pix2pix.datasets.folder import SPLITS
-from tf_pix2pix.datasets.pairs import Pairs, decode_pair
+from tf_pix2pix.datasets.pairs import Pairs, decode_pair, decode_picture
 from tf_pix2pix.errors import InputError
 from tf_pix2pix.files import written_beside
 
@@ -41,7 +41,7 @@ def write_shard(path: Path, records: Iterable[tuple[Sequence[str], Sequence[byte
 
 def read_index(folder: str | Path) -> dict[str, dict[str, Any]]:
     """The shards of a folder: file name -> "split", "pairs" (how many), "bytes", "names" (of each pair's files), and
-    "kind", what all of them are: [[dtype, channels] of A, of B], or null where they differ.
+    "kind", what all of them are: [[dtype, channels] of A, of B], of photos one such, or null where they differ.
 
     Raises:
       InputError: the index is damaged or of another version.
@@ -65,14 +65,18 @@ def add_to_index(folder: Path, name: str, entry: dict[str, Any]) -> None:
         beside.write_text(json.dumps({"format": FORMAT, "shards": dict(sorted(entries.items()))}) + "\n")
 
 
-def load(folder: str | Path) -> dict[str, Pairs]:
+def load(folder: str | Path, *, photos: bool = False) -> dict[str, Pairs]:
     """The splits "train", "val", "test" of a folder of shards, the same pairs in the same order as in their folder.
 
     Without test pairs val is test, which is said. Pairs that are all of one kind count as verified: each was decoded
     when the shards were written.
 
+    Args:
+      photos: the pictures are plain photos; each is both A and B, the same array.
+
     Raises:
-      InputError: the index is damaged, or a shard is missing or not as it was written.
+      InputError: the index is damaged, or a shard is missing or not as it was written; photos are asked for where
+        there are pairs of files.
     """
     index = read_index(folder)
     for name, shard in index.items():
@@ -82,20 +86,23 @@ def load(folder: str | Path) -> dict[str, Pairs]:
             what = "is missing" if size is None else f"has {size} bytes, not {shard['bytes']}"
             raise InputError(f"{path} {what}; copy the folder again, or make the shards again")
     by_split = {split: [name for name in sorted(index) if index[name]["split"] == split] for split in SPLITS}
-    pairs = {split: _pairs(Path(folder), names, index) for split, names in by_split.items() if names}
+    pairs = {split: _pairs(Path(folder), names, index, photos) for split, names in by_split.items() if names}
     if "test" not in pairs:
         pairs["test"] = pairs["val"]
         print(f"{folder}: no test shards; val is used as test")
     return pairs
 
 
-def _pairs(folder: Path, shards: Sequence[str], index: dict[str, dict[str, Any]]) -> Pairs:
+def _pairs(folder: Path, shards: Sequence[str], index: dict[str, dict[str, Any]], photos: bool) -> Pairs:
     """The pairs of one split."""
+    files = [pair for shard in shards for pair in index[shard]["names"]]
+    if photos and any(len(pair) != 1 for pair in files):
+        raise InputError(f"{folder} holds pairs of files; a task takes plain photos (shards made with --single)")
     try:
         source = ArrayRecordDataSource([str(folder / shard) for shard in shards])
     except (RuntimeError, ValueError) as error:
         raise InputError(f"{folder}: a shard is damaged ({error}); copy the folder again") from None
-    names = [" and ".join(pair) for shard in shards for pair in index[shard]["names"]]
+    names = [" and ".join(pair) for pair in files]
 
     def read(position: int) -> tuple[np.ndarray, np.ndarray]:
         try:
@@ -103,8 +110,11 @@ def _pairs(folder: Path, shards: Sequence[str], index: dict[str, dict[str, Any]]
         except RuntimeError as error:  # a shard's checksum, or the disk
             raise InputError(f"{folder}: {names[position]} cannot be read from its shard: {error}") from None
         features = tf.train.Example.FromString(record).features.feature
-        files = [f"{folder}/{name.decode()}" for name in features["names"].bytes_list.value]
-        return decode_pair(files, features["files"].bytes_list.value)
+        paths = [f"{folder}/{name.decode()}" for name in features["names"].bytes_list.value]
+        encoded = features["files"].bytes_list.value
+        return (decode_picture(paths[0], encoded[0]),) * 2 if photos else decode_pair(paths, encoded)
 
-    kinds = {json.dumps(index[shard]["kind"]) for shard in shards}
-    return Pairs([f"{folder}: {name}" for name in names], read, verified=len(kinds) == 1 and "null" not in kinds)
+    # Photos were not decoded as pairs, nor pairs as photos: side by side, they may have an odd width.
+    kinds = [index[shard]["kind"] for shard in shards]
+    verified = kinds.count(kinds[0]) == len(kinds) and kinds[0] is not None and len(kinds[0]) == (1 if photos else 2)
+    return Pairs([f"{folder}: {name}" for name in names], read, verified)

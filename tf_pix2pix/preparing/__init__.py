@@ -17,7 +17,7 @@ from tf_pix2pix.files import written_beside
 from tf_pix2pix.preparing import pictures, sharding, splitting
 from tf_pix2pix.preparing.output import Job, carry_out, check_apart
 
-JPEG = (".jpg", ".jpeg")
+JPEG, DEEP = (".jpg", ".jpeg"), (".tif", ".tiff", ".npy")
 
 
 def combine(
@@ -29,7 +29,7 @@ def combine(
     quality: int | None = None,  # write pairs of JPEGs as JPEGs of this quality; None: as PNG
     overwrite: bool = False,
 ) -> None:
-    """Two folders -> side-by-side files OUTPUT/[SPLIT/]NAME.png, A left."""
+    """Two folders -> side-by-side files OUTPUT/[SPLIT/]NAME.png (of TIFF and NPY: the same), A left."""
     if len(folders) == 2:
         found = _match_splits(*map(Path, folders))
     else:
@@ -119,14 +119,14 @@ def resize(
     longest_side: int | None = None,  # or: keep the proportions, and bring the longer one of height and width to this
     resize_a: str | None = None,  # one of images.RESIZE_METHODS; None: nearest for palettes, bicubic for the rest
     resize_b: str | None = None,
-    single: bool = False,  # the files are single pictures, not pairs side by side
+    single: bool = False,  # the files are plain photos, not pairs side by side
     input_dir: str | None = None,
     target_dir: str | None = None,
     quality: int | None = None,
     overwrite: bool = False,
 ) -> None:
     """A set in either layout -> the same layout in another size. A side-by-side file's halves are resized apart."""
-    found = _single_files(folder) if single else find(folder, input_dir, target_dir)
+    found = find(folder, input_dir, target_dir, photos=single)
     methods = (resize_a, resize_b)
     jobs = []
     for split, stem, paths in _each(found):
@@ -138,7 +138,7 @@ def resize(
     settings = dict(size=size, longest_side=longest_side, resize_a=resize_a, resize_b=resize_b, single=single)
     settings |= dict(input_dir=input_dir, target_dir=target_dir, quality=quality)
     _do("resize", [folder], output, jobs, overwrite, **settings)
-    _say_done(output, found, "picture" if single else "pair", jobs)
+    _say_done(output, found, "photo" if single else "pair", jobs)
 
 
 def _resize(
@@ -211,15 +211,19 @@ def shards(
     output: str,
     *,
     shard_mb: int = 128,  # a shard has about so many MB
+    single: bool = False,  # the files are plain photos, not pairs side by side
     input_dir: str | None = None,
     target_dir: str | None = None,
     overwrite: bool = False,
 ) -> None:
     """A set in either layout -> shards that training reads (datasets/shards.py), the files in them byte for byte."""
-    found = find(folder, input_dir, target_dir)
-    jobs = sharding.plan(folder, found, Path(output), shard_mb * 10**6)
-    _do("shards", [folder], output, jobs, overwrite, shard_mb=shard_mb, input_dir=input_dir, target_dir=target_dir)
-    print(f"{sum(map(len, found.values()))} pairs in {len(jobs)} shards in {output}; train with --dataset={output}")
+    found = find(folder, input_dir, target_dir, photos=single)
+    jobs = sharding.plan(folder, found, Path(output), shard_mb * 10**6, single)
+    settings = dict(shard_mb=shard_mb, single=single, input_dir=input_dir, target_dir=target_dir)
+    _do("shards", [folder], output, jobs, overwrite, **settings)
+    what, flag = ("photos", " and a --task") if single else ("pairs", "")
+    count = sum(map(len, found.values()))
+    print(f"{count} {what} in {len(jobs)} shards in {output}; train with --dataset={output}{flag}")
 
 
 def _do(command: str, folders: Sequence[str], output: str, jobs: Sequence[Job], overwrite: bool, **settings) -> None:
@@ -241,8 +245,11 @@ def _sub_folder(path: Path, paths: Sequence[Path]) -> str:
 
 
 def _ending(paths: Sequence[Path], quality: int | None) -> str:
-    """Of the file made of these: pictures become PNG, and JPEGs may become JPEG again."""
-    return ".jpg" if quality is not None and all(path.suffix.lower() in JPEG for path in paths) else ".png"
+    """Of the file made of these: TIFF and NPY stay what they are, JPEGs do with a quality, the rest becomes PNG."""
+    endings = {path.suffix.lower() for path in paths}
+    if endings <= {*DEEP}:
+        return ".npy" if ".npy" in endings else ".tif"
+    return ".jpg" if quality is not None and endings <= {*JPEG} else ".png"
 
 
 def _say_done(output: str, found: dict[str, Files], what: str, jobs: Sequence[Job]) -> None:

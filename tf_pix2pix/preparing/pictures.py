@@ -1,4 +1,4 @@
-"""Pictures as their files hold them: palettes stay palettes, 16 bits stay 16 bits, while they are joined, cut, resized.
+"""Pictures as their files hold them: palettes stay palettes, depths stay depths, while they are joined, cut, resized.
 
 Metadata is not kept; EXIF's orientation is applied to the pixels.
 """
@@ -9,14 +9,13 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-import tensorflow as tf
 from PIL import Image, ImageOps
 
 from tf_pix2pix import files, images
 from tf_pix2pix.datasets.folder import read_file
 from tf_pix2pix.errors import InputError
 
-_LEVEL = 1  # zlib's: a quarter of the default's time, and photos a tenth larger
+_LEVEL = 1  # zlib's, of PNG: a quarter of the default's time, and photos a tenth larger
 
 
 @dataclass(frozen=True)
@@ -24,7 +23,7 @@ class Picture:
     """One picture.
 
     Attributes:
-      pixels: uint8 or uint16 [h, w, c], c = 1, 2 (16-bit gray and alpha), 3 or 4; with a palette, indices [h, w, 1].
+      pixels: uint8, uint16 or float32 [h, w, c], c = 1, 3 or 4; with a palette, its indices, uint8 [h, w, 1].
       palette: None, or the colours (bytes R, G, B, R, ...) and what is transparent (an index, alphas, or None).
     """
 
@@ -36,11 +35,7 @@ def read(path: Path) -> Picture:
     """Reads a file. Raises InputError naming it where that fails."""
     encoded = read_file(path)
     try:
-        if encoded.startswith(b"\x89PNG") and encoded[24:25] == b"\x10":
-            return Picture(tf.io.decode_png(encoded, dtype=tf.uint16).numpy())
         return _read_palette(encoded) or Picture(images.decode(encoded))
-    except tf.errors.OpError:
-        raise InputError(f"{path}: it cannot be decoded: a damaged 16-bit PNG") from None
     except ValueError as error:
         raise InputError(f"{path}: {error}") from None
 
@@ -48,7 +43,7 @@ def read(path: Path) -> Picture:
 def _read_palette(encoded: bytes) -> Picture | None:
     """A picture that has a palette; None of any other, and of what is no picture."""
     try:
-        with Image.open(io.BytesIO(encoded), formats=("PNG", "BMP", "GIF")) as image:
+        with Image.open(io.BytesIO(encoded), formats=("PNG", "BMP", "GIF", "TIFF")) as image:
             if image.mode != "P":
                 return None
             upright = ImageOps.exif_transpose(image)
@@ -61,22 +56,23 @@ def _read_palette(encoded: bytes) -> Picture | None:
 
 
 def write(path: Path, picture: Picture, quality: int | None = None) -> None:
-    """Writes a PNG file, or where `path` is called .jpg a JPEG of this quality, beside `path` and renames it.
+    """Writes a file of the format that `path` ends in, .png, .tif, .npy, or .jpg of this quality, beside `path` first.
 
     Raises:
-      InputError: it is to be a JPEG, but has a palette, transparency or 16 bits.
+      InputError: it is to be a JPEG, but has a palette, transparency or more than 8 bits.
     """
     pixels = picture.pixels
     with files.written_beside(path) as beside:
         if path.suffix == ".jpg":
             if picture.palette or pixels.dtype != np.uint8 or pixels.shape[2] == 4:
-                what = "a palette, transparency or 16 bits, which JPEG does not hold"
+                what = "a palette, transparency or more than 8 bits, which JPEG does not hold"
                 raise InputError(f"{path} is to be of a picture with {what}; leave out --quality")
             _image(picture).save(beside, format="JPEG", quality=quality, subsampling=0)
-        elif pixels.dtype == np.uint16:  # Pillow writes gray ones only
-            beside.write_bytes(tf.io.encode_png(pixels, _LEVEL).numpy())
         elif picture.palette is None:
-            _image(picture).save(beside, format="PNG", compress_level=_LEVEL)
+            formats = {ending: format for format, endings in images.WRITTEN.items() for ending in endings}
+            beside.write_bytes(images.encode(pixels, formats[path.suffix], _LEVEL))
+        elif path.suffix == ".tif":
+            _image(picture).save(beside, format="TIFF", compression="tiff_adobe_deflate")
         else:
             _image(picture).save(beside, format="PNG", transparency=picture.palette[1])
 
@@ -104,23 +100,18 @@ def join(a: Picture, b: Picture) -> Picture:
     """A left and B right. Two palettes that differ, or one, become colours; gray becomes RGB beside RGB, and so on.
 
     Raises:
-      ValueError: one has 8 bits a channel, the other 16, which no single file holds.
+      ValueError: they have different depths, which no single file holds, or channels that do not become the same.
     """
     if a.palette == b.palette:
         palette = a.palette
     else:
         a, b, palette = without_palette(a), without_palette(b), None
     if a.pixels.dtype != b.pixels.dtype:
-        raise ValueError(
-            f"{a.pixels.dtype} beside {b.pixels.dtype}: a file has one depth; training takes the two folders as they "
-            "are, without combining them"
-        )
-    channels = [side.pixels.shape[2] for side in (a, b)]
-    if channels[0] != channels[1] and a.pixels.dtype != np.uint8:
-        raise ValueError(f"16 bits with {channels[0]} channels beside {channels[1]}; train on the two folders")
-    return Picture(
-        images.join_side_by_side(*(images.with_channels(side.pixels, max(channels)) for side in (a, b))), palette
-    )
+        depths = " beside ".join(images.SPOKEN[side.pixels.dtype.name] for side in (a, b))
+        raise ValueError(f"{depths}: a file has one depth; training takes the two folders as they are")
+    most = max(side.pixels.shape[2] for side in (a, b))
+    pixels = images.join_side_by_side(*(images.with_channels(side.pixels, most) for side in (a, b)))
+    return Picture(pixels, palette)
 
 
 def cut(picture: Picture) -> tuple[Picture, Picture]:
@@ -136,18 +127,7 @@ def resize(picture: Picture, size: tuple[int, int], method: str | None) -> Pictu
     method = method or ("bicubic" if picture.palette is None else "nearest")
     if method != "nearest":
         picture = without_palette(picture)
-    resized = images.resize if picture.pixels.dtype == np.uint8 else _resize_16_bits
-    return Picture(resized(picture.pixels, size, method), picture.palette)
-
-
-def _resize_16_bits(pixels: np.ndarray, size: tuple[int, int], method: str) -> np.ndarray:
-    """uint16 [h, w, c] -> uint16 [*size, c], computed in float32, in which Pillow filters one channel at a time."""
-    height, width = size
-    channels = [
-        np.asarray(Image.fromarray(channel).resize((width, height), images.RESIZE_METHODS[method]))
-        for channel in np.moveaxis(pixels, 2, 0).astype(np.float32)
-    ]
-    return np.clip(np.rint(np.stack(channels, axis=2)), 0, 65535).astype(np.uint16)
+    return Picture(images.resize(picture.pixels, size, method), picture.palette)
 
 
 def longest_side(size: tuple[int, int], longest: int) -> tuple[int, int]:

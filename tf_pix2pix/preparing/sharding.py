@@ -7,7 +7,7 @@ from pathlib import Path
 
 from tf_pix2pix.datasets import shards
 from tf_pix2pix.datasets.folder import Files, hold_out, read_file
-from tf_pix2pix.datasets.pairs import decode_pair
+from tf_pix2pix.datasets.pairs import decode_pair, decode_picture
 from tf_pix2pix.errors import InputError, listed
 from tf_pix2pix.files import written_beside
 from tf_pix2pix.preparing.output import Job
@@ -15,14 +15,14 @@ from tf_pix2pix.preparing.output import Job
 _index_lock = threading.Lock()
 
 
-def plan(folder: str, found: dict[str, Files], output: Path, shard_bytes: float) -> list[Job]:
-    """One job a shard, of about shard_bytes. A tenth of the pairs becomes val where there is none, as in training."""
+def plan(folder: str, found: dict[str, Files], output: Path, shard_bytes: float, photos: bool) -> list[Job]:
+    """One job a shard, of about shard_bytes. A tenth becomes val where there is none, as in training."""
     try:
         before = shards.read_index(output) if (output / shards.INDEX).exists() else {}
     except InputError:  # it will be made again
         before = {}
     jobs = []
-    for split, pairs in hold_out(found, folder).items():
+    for split, pairs in hold_out(found, folder, "photos" if photos else "pairs").items():
         chunks: list[list[tuple[Path, ...]]] = []
         room = 0
         for paths in pairs.values():
@@ -36,12 +36,16 @@ def plan(folder: str, found: dict[str, Files], output: Path, shard_bytes: float)
             names = [[path.relative_to(folder).as_posix() for path in paths] for paths in chunk]
             again = before.get(name, {}).get("names") != names
             sources = tuple(path for paths in chunk for path in paths)
-            jobs.append(Job(sources, (output / name,), partial(_write, split, chunk, names), again))
+            jobs.append(Job(sources, (output / name,), partial(_write, split, chunk, names, photos), again))
     return jobs
 
 
 def _write(
-    split: str, chunk: Sequence[tuple[Path, ...]], names: Sequence[Sequence[str]], targets: Sequence[Path]
+    split: str,
+    chunk: Sequence[tuple[Path, ...]],
+    names: Sequence[Sequence[str]],
+    photos: bool,
+    targets: Sequence[Path],
 ) -> None:
     """Writes one shard, and its entry in the index before it gets its name."""
     kinds, bad = set(), []
@@ -50,7 +54,8 @@ def _write(
         for paths, own_names in zip(chunk, names, strict=True):
             try:
                 encoded = [read_file(path) for path in paths]
-                kinds.add(tuple((side.dtype.name, side.shape[2]) for side in decode_pair(paths, encoded)))
+                pictures = [decode_picture(paths[0], encoded[0])] if photos else decode_pair(paths, encoded)
+                kinds.add(tuple((picture.dtype.name, picture.shape[2]) for picture in pictures))
             except InputError as error:
                 bad.append(str(error))
                 continue
@@ -64,7 +69,7 @@ def _write(
             "split": split,
             "pairs": len(names),
             "bytes": beside.stat().st_size,
-            "kind": [list(side) for side in kinds.pop()] if len(kinds) == 1 else None,
+            "kind": [list(picture) for picture in kinds.pop()] if len(kinds) == 1 else None,
             "names": names,
         }
         with _index_lock:
