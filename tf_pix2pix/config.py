@@ -171,7 +171,10 @@ class TrainConfig:
         choices=("constant", "linear"),
     )
     ema_decay: float = _field(
-        0.0, "decay of a moving average of the generator's weights, used for samples; 0: off", minimum=0
+        0.0,
+        "decay of a moving average of the generator's weights, used for samples, at step n at most (1 + n) / (10 + n); "
+        "0: off",
+        minimum=0,
     )
     precision: str = _field(
         "float32",
