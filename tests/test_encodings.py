@@ -9,10 +9,13 @@ from tf_pix2pix.encodings import (
     PICTURES,
     Chroma,
     Encoding,
+    HolesMarked,
+    KnownKept,
     LabPicture,
     Lightness,
     OneHot,
     PaletteColors,
+    holes_encoding,
     lab_encoding,
     lab_to_rgb,
     of_pictures,
@@ -101,42 +104,76 @@ def test_what_the_networks_see_of_lab_is_in_the_range_of_tanh():
     np.testing.assert_allclose(LabPicture()(chroma, picture), picture, atol=1e-3)
 
 
+def with_holes(dtype=np.uint8):
+    """[1, 6, 7, 4], the lower half not opaque, and that a half of it by one level only."""
+    picture = random_picture(0, 6, 7, 4).astype(dtype) * dtype(np.iinfo(dtype).max // 255)
+    picture[:3, :, 3] = np.iinfo(dtype).max
+    picture[3, :, 3] = np.iinfo(dtype).max // 255 * 254
+    picture[4, :, 3] = 0
+    return picture[np.newaxis]
+
+
+@pytest.mark.parametrize("dtype", [np.uint8, np.uint16])
+def test_what_is_not_opaque_is_a_hole_whatever_its_colour(dtype):
+    picture = images.to_float(with_holes(dtype))
+    marked = HolesMarked(0.0)(picture)
+    np.testing.assert_array_equal(marked[:, :3], picture[:, :3])
+    np.testing.assert_array_equal(marked[:, 3:], np.broadcast_to(np.float32([0, 0, 0, -1]), (1, 3, 7, 4)))
+    np.testing.assert_array_equal(HolesMarked(0.0)(marked), marked)
+
+
+def test_what_is_known_is_kept_bit_for_bit():
+    picture = images.to_float(with_holes(np.uint16))
+    filling = tf.random.stateless_uniform([1, 6, 7, 3], [1, 2], -1.0, 1.0)
+    whole = KnownKept()(filling, picture)
+    np.testing.assert_array_equal(whole[:, :3], picture[:, :3, :, :3])
+    np.testing.assert_array_equal(whole[:, 3:], filling[:, 3:])
+    gray = tf.repeat(picture[..., :1], 3, axis=3)
+    of_gray = KnownKept()(filling[..., :1], tf.concat([gray, picture[..., 3:]], axis=3))
+    np.testing.assert_array_equal(of_gray[:, :3], picture[:, :3, :, :1])
+    of_colours = KnownKept()(filling[..., :1], picture)[:, :3, :, 0]
+    np.testing.assert_allclose(of_colours, picture[:, :3, :, :3].numpy() @ [0.299, 0.587, 0.114], atol=1e-6)
+
+
 ENCODINGS = {
     "onehot": palettes_encoding(COLORS, None),
     "classes": palettes_encoding(None, COLORS),
     "both": palettes_encoding(COLORS, COLORS[:4]),
     "lab": lab_encoding(),
+    "holes": holes_encoding(0.0),
 }
+PICTURE_CHANNELS = {"holes": 4}  # of the others 3
 
 
-def whole(encoding, **options):
-    channels = encoding.input_channels or 3, encoding.output_channels or 3
+def whole(name, **options):
+    encoding, given = ENCODINGS[name], PICTURE_CHANNELS.get(name, 3)
+    channels = encoding.input_channels or given, encoding.output_channels or 3
     options = dict(size=(32, 32), filters=2, initializer="kaiming", activation=encoding.activation) | options
     generator = unet_generator(*channels, **options)
-    return generator, of_pictures(generator, encoding, 3)
+    return generator, of_pictures(generator, encoding, given)
 
 
 @pytest.mark.parametrize("name", ENCODINGS)
 def test_the_whole_is_encode_network_and_decode(name):
-    encoding = ENCODINGS[name]
-    generator, model = whole(encoding)
-    picture = images.to_float(random_picture(1, 64, 32)[np.newaxis])
+    encoding, channels = ENCODINGS[name], PICTURE_CHANNELS.get(name, 3)
+    generator, model = whole(name)
+    picture = images.to_float(random_picture(1, 64, 32, channels)[np.newaxis])
     expected = encoding.decode_output(generator(encoding.encode_input(picture), training=False), picture)
     generated = model(picture, training=False)
     np.testing.assert_allclose(generated, expected, atol=1e-6)
     assert generated.shape == (1, 64, 32, 3)
-    assert (model.input_shape[3], model.output_shape[3]) == (3, 3)
+    assert (model.input_shape[3], model.output_shape[3]) == (channels, 3)
     generator.trainable_variables[-1].assign_add([1.0, *[0.0] * (generator.output_shape[3] - 1)])
     assert np.abs(model(picture, training=False) - generated).max() > 0  # the weights are the same ones
 
 
 @pytest.mark.parametrize("name", ENCODINGS)
 def test_what_goes_over_the_layers_finds_them(name):
-    generator, model = whole(ENCODINGS[name])
+    generator, model = whole(name)
     assert not any(isinstance(layer, keras.Model) for layer in model.layers)
     assert size_multiple(model) == size_multiple(generator) == 32
     assert 1e4 < max_pixels(model) < 1e9
-    picture = images.to_float(random_picture(2, 50, 70)[np.newaxis])
+    picture = images.to_float(random_picture(2, 50, 70, PICTURE_CHANNELS.get(name, 3))[np.newaxis])
     expected = make_translate(model)(picture).numpy()
     for form in (for_tensorflow, for_other_runtimes):
         generated = make_translate(form(model))(picture).numpy()
@@ -144,7 +181,8 @@ def test_what_goes_over_the_layers_finds_them(name):
 
 
 def test_without_encoding_it_is_the_generator_itself():
-    generator, model = whole(PICTURES)
+    generator = unet_generator(3, 3, size=(32, 32), filters=2)
+    model = of_pictures(generator, PICTURES, 3)
     assert model is generator
     x = object()
     assert Encoding().encode_input(x) is x

@@ -10,7 +10,7 @@ from PIL import Image
 
 from tf_pix2pix import images, tasks
 from tf_pix2pix.config import TASK_SETTINGS, TrainConfig
-from tf_pix2pix.tasks import TASKS, input_maker, is_gray, with_holes_marked
+from tf_pix2pix.tasks import TASKS, input_maker, is_gray
 
 
 @functools.cache
@@ -144,18 +144,6 @@ def test_holes_are_everywhere():
     assert parts.min() > 0.05 and parts.max() < 0.3
 
 
-def test_what_is_not_opaque_is_a_hole():
-    picture = random_picture(0, 6, 7, 4)
-    picture[:3, :, 3] = 255
-    picture[3, :, 3] = 254
-    marked = with_holes_marked(picture)
-    np.testing.assert_array_equal(marked[:3], picture[:3])
-    np.testing.assert_array_equal(marked[3:], np.broadcast_to(np.uint8([128, 128, 128, 0]), (3, 7, 4)))
-    np.testing.assert_array_equal(with_holes_marked(marked), marked)
-    drawn = made("inpaint", random_picture(0, 20, 20), [0, 0])
-    np.testing.assert_array_equal(with_holes_marked(drawn), drawn)  # the same as training's
-
-
 def plain_canny(gray, sigma, low, high):
     """Canny's edges of [h, w] in [0, 1], pixel by pixel -> bool [h, w]."""
     smooth = np.pad(blurred(gray[:, :, None], sigma)[:, :, 0], 1, mode="edge")
@@ -259,15 +247,6 @@ def test_deeper_photos_have_deeper_inputs(task):
         assert len(np.unique(deep)) > len(np.unique(expected))
 
 
-def test_holes_of_deeper_pictures():
-    picture = random_picture(0, 6, 7, 4) * np.uint16(257)
-    picture[:3, :, 3] = 65535
-    picture[3:, :, 3] = 65534
-    marked = with_holes_marked(picture, images.Format("uint16"))
-    np.testing.assert_array_equal(marked[:3], picture[:3])
-    np.testing.assert_array_equal(marked[3:], np.broadcast_to(np.uint16([32768, 32768, 32768, 0]), (3, 7, 4)))
-
-
 def test_gray_is_told_from_colour():
     gray = random_picture(0, 10, 10, 1)
     assert is_gray(gray) and is_gray(np.repeat(gray, 3, axis=2)) and is_gray(images.with_channels(gray, 4))
@@ -275,4 +254,5 @@ def test_gray_is_told_from_colour():
     one_red[3, 3] = 200, 10, 10
     assert not is_gray(one_red)
     for scale, dtype in ((257, np.uint16), (0.1, np.float32)):
-        assert is_gray((gray.repeat(3, axis=2) * scale).astype(dtype)) and not is_gray((one_red * scale).astype(dtype))
+        deep_gray, deep_red = (picture.astype(dtype) * dtype(scale) for picture in (gray.repeat(3, axis=2), one_red))
+        assert is_gray(deep_gray) and not is_gray(deep_red)

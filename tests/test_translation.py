@@ -535,14 +535,18 @@ def test_small_pictures_are_enlarged(tmp_path):
     assert np.abs((seen[0] + 1) * 127.5 - pillow_bicubic(picture, (40, 66))).max() < 0.6  # 0.5 is rounding
 
 
-def test_what_is_transparent_is_filled(tmp_path):
-    """Whatever colour an editor has left in the holes."""
+def test_what_is_transparent_is_filled_and_the_rest_kept(tmp_path):
+    """Whatever colour an editor has left in the holes; also in tiles."""
     translator = task_translator(tmp_path, "inpaint", 4)
     picture = random_picture(0, 33, 40, 4)
     picture[..., 3] = np.where(picture[..., 3] > 60, 255, 0)
     other = np.where(picture[..., 3:] == 0, np.uint8([9, 9, 9, 0]), picture)
     assert (picture != other).any()
-    np.testing.assert_array_equal(translator.translate(picture), translator.translate(other))
+    filled, known = translator.translate(picture), picture[..., 3] == 255
+    np.testing.assert_array_equal(filled, translator.translate(other))
+    for one in (filled, Translator.from_run(tmp_path / "inpaint", max_pixels=600).translate(picture)):
+        np.testing.assert_array_equal(one[known], picture[known][:, :3])
+        assert (one[~known] != picture[~known][:, :3]).any(axis=1).mean() > 0.9
     with pytest.raises(InputError, match="it has transparency, .*; without task, what is transparent is filled"):
         translator.translate(picture, task=True)
 
@@ -569,10 +573,14 @@ def test_a_server_does_not_say_its_task(option):
 
 
 def test_exported_models_have_the_task(inpaint_run, tmp_path):
-    """And give the run's pictures, of RGBA with holes too."""
+    """And give the run's pictures, of RGBA with holes too; what is known in those is kept bit for bit."""
     export(inpaint_run, tmp_path / "exported", options=Options(tflite_precision=("float32",)))
     run, photo = Translator.from_run(inpaint_run), random_picture(0, 32, 32)
+    picture = random_picture(1, 32, 32, 4)
+    picture[..., 3] = np.where(picture[..., 3] > 60, 255, picture[..., 3])  # also half transparent
+    known = picture[..., 3] == 255
     for name in ("1", "model-float32.tflite"):
         exported = Translator.load(tmp_path / "exported" / name)
+        np.testing.assert_array_equal(exported.translate(picture)[known], picture[known][:, :3])
         given = exported.translate(photo, task=True)
         assert np.abs(given.astype(int) - run.translate(photo, task=True)).max() <= 1

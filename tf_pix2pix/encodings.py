@@ -1,4 +1,4 @@
-"""What lies between pictures and networks: palettes as one-hot channels and classes, and the CIE Lab colour space.
+"""What lies between pictures and networks: palettes as one-hot channels and classes, the CIE Lab colour space, holes.
 
 A picture is float32 [n, h, w, c] in [-1, 1], as everywhere; the networks take and give what is encoded here. Training
 encodes its batches; all that comes after is one Keras model from pictures to pictures, made by `of_pictures`.
@@ -68,6 +68,12 @@ def palettes_encoding(input_colors: np.ndarray | None, target_colors: np.ndarray
 def lab_encoding() -> Encoding:
     """The networks see L of the input and predict a and b; the picture has the input's L and those."""
     return Encoding(Lightness(), Chroma(), decode_output=LabPicture(), input_channels=1, output_channels=2)
+
+
+def holes_encoding(hole_value: float) -> Encoding:
+    """The networks see holes, which are what is not opaque, as transparent and of hole_value in each channel; the
+    picture has the input's own pixels outside of them, exactly, and the network's inside."""
+    return Encoding(HolesMarked(hole_value), decode_output=KnownKept())
 
 
 def of_pictures(generator: keras.Model, encoding: Encoding, channels: int) -> keras.Model:
@@ -143,6 +149,35 @@ class PaletteColors(_Conversion):
 
     def get_config(self):
         return {**super().get_config(), "colors": self.colors.tolist()}
+
+
+OPAQUE = 0.994  # the least alpha that is: 255 is 1, 254 is 0.992; int8 files have no 1, but 0.996
+
+
+class HolesMarked(_Conversion):
+    """RGBA pictures [n, h, w, 4] -> the same; what is not opaque has hole_value as its colour, and alpha -1."""
+
+    def __init__(self, hole_value, **kwargs):
+        super().__init__(**kwargs)
+        self.hole_value = hole_value
+
+    def call(self, picture):
+        mark = np.float32([*[self.hole_value] * 3, -1.0])
+        return tf.where(picture[..., 3:] >= OPAQUE, picture, mark)
+
+    def get_config(self):
+        return {**super().get_config(), "hole_value": self.hole_value}
+
+
+class KnownKept(_Conversion):
+    """(Gray or RGB pictures, RGBA pictures with holes) -> the first in the holes, elsewhere the second."""
+
+    def call(self, gen_output, picture):
+        known = picture[..., :3]
+        if gen_output.shape[3] == 1:  # so written, a gray stays the same bit for bit
+            red, green, blue = tf.split(known, 3, axis=3)
+            known = red + 0.587 * (green - red) + 0.114 * (blue - red)
+        return tf.where(picture[..., 3:] >= OPAQUE, known, gen_output)
 
 
 # sRGB (IEC 61966-2-1): linear RGB -> XYZ under D65. White is that of (1, 1, 1), so that grays have a = b = 0.

@@ -17,9 +17,9 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from tf_pix2pix import checkpoints, images
+from tf_pix2pix import checkpoints, images, tasks
 from tf_pix2pix.config import TrainConfig, format_value
-from tf_pix2pix.encodings import PICTURES, Encoding, lab_encoding, of_pictures, palettes_encoding
+from tf_pix2pix.encodings import PICTURES, Encoding, holes_encoding, lab_encoding, of_pictures, palettes_encoding
 from tf_pix2pix.errors import InputError
 from tf_pix2pix.files import check_writable, written_beside
 from tf_pix2pix.networks import GENERATORS, patchgan_discriminator
@@ -39,6 +39,8 @@ def make_encoding(config: TrainConfig, palettes: Palettes) -> Encoding:
                 f"color_space=lab predicts colours, but the targets have {config.output_channels} channels"
             )
         return lab_encoding()
+    if config.task == "inpaint":
+        return holes_encoding(tasks.HOLE_VALUE)
     if not palettes:
         return PICTURES
     colors = (palettes[side].colors if side in palettes else None for side in ("input", "target"))

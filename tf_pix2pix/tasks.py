@@ -141,12 +141,6 @@ def is_gray(photo: np.ndarray) -> bool:
     return np.ptp(colours, axis=2).max() <= HIGHEST_CHROMA * white
 
 
-def with_holes_marked(picture: np.ndarray, format: images.Format = images.EIGHT_BITS) -> np.ndarray:
-    """RGBA [h, w, 4] -> the same as `inpaint` makes them: what is not opaque is a hole, whatever its colour."""
-    mark = images.from_float([*[HOLE_VALUE] * 3, -1.0], format).numpy()
-    return np.where(picture[:, :, 3:] < format.bounds[1], mark, picture)
-
-
 def _gray(photo):
     """[h, w, 1 or 3] -> [h, w, 1]."""
     return photo if photo.shape[-1] == 1 else tf.reduce_sum(photo * LUMA, axis=-1, keepdims=True)

@@ -165,8 +165,8 @@ class Translator:
         """Translates one picture, uint8, uint16 or float32 [h, w, c], c = 1, 3 or 4, or a list of them, of any sizes.
 
         Gray, RGB and RGBA, and 8 bits and 16, become what the model takes where nothing is lost (images.with_channels,
-        images.with_depth). Floats are values of the run's range, not of [-1, 1]. A model for inpaint takes what is not
-        opaque for holes.
+        images.with_depth). Floats are values of the run's range, not of [-1, 1]. A model for inpaint fills
+        what is not opaque, and keeps the rest as it is.
 
         Args:
           resize: "native": in its own size; "train": resized to the size trained on, as the training pictures were, and
@@ -198,8 +198,6 @@ class Translator:
             picture = images.resize(picture, self.config.crop_size, self.config.resize_methods[0])
         if task:
             picture = self._make_input(tf.constant(picture)).numpy()
-        elif self.config and self.config.task == "inpaint":
-            picture = tasks.with_holes_marked(picture, self.formats[0])
         if samples is None:
             return self._translated(picture, size, self._generate)
         noisy = self._make_noisy()
