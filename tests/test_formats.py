@@ -53,6 +53,14 @@ def test_the_range_of_floats_is_that_of_what_is_trained_on_before_it_is_resized(
     assert (inputs.numpy() == 1.0).all()  # what is beyond the range
 
 
+def test_only_the_photos_of_a_task_are_spoken_of(capsys):
+    """Whose inputs have their range, and take no flag for it."""
+    (photos,) = with_formats([prepared(FLOATS)], TrainConfig(task="deblur"))
+    assert photos.formats[0] == photos.formats[1] == Format("float32", (float(FLOATS.min()), float(FLOATS.max())))
+    said = capsys.readouterr().out
+    assert "--output_range=LOW,HIGH sets others" in said and "input" not in said
+
+
 def test_floats_of_a_set_too_large_to_keep_are_read_for_their_range():
     large = prepared(FLOATS, FLOATS + 1, verified=True, cache_bytes=1)
     assert with_formats([large], TINY)[0].formats[0].range == (float(FLOATS.min()), float((FLOATS + 1).max()))

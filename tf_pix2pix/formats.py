@@ -30,7 +30,8 @@ def with_formats(prepared: Sequence[PreparedPairs], config: TrainConfig) -> list
         (images.with_depth); or floats are all of one value.
     """
     asked = (config.input_depth, config.input_range), (config.output_depth, config.output_range)
-    formats = tuple(_format(prepared, side, *asked[side]) for side in range(2))
+    found = [_format(prepared, side, *asked[side]) for side in ((1,) if config.task else (0, 1))]
+    formats = found[0], found[-1]  # the inputs of a task are as its photos
 
     def converted(pairs: PreparedPairs) -> PreparedPairs:
         def read(index: int) -> tuple[np.ndarray, np.ndarray]:
