@@ -13,8 +13,9 @@ from PIL import Image, ImageDraw, ImageFont
 
 from tf_pix2pix import images, runs, tasks
 from tf_pix2pix.datasets import load_pairs
+from tf_pix2pix.formats import with_formats
 from tf_pix2pix.inference import make_translate
-from tf_pix2pix.input_pipeline import held_out_batches, prepare
+from tf_pix2pix.input_pipeline import held_out_batches, prepare, with_channels
 from tf_pix2pix.metrics import PAIRED_METRICS, paired_metrics
 
 SMOOTHED = (0.5, 0.8, 1.2)  # pixels, the blurs that noise is answered with
@@ -22,9 +23,8 @@ SMOOTHED = (0.5, 0.8, 1.2)  # pixels, the blurs that noise is answered with
 
 def mean_colour(photos) -> np.ndarray:
     """float32 [3] in [-1, 1], over all pixels of all photos."""
-    return np.mean(
-        [images.to_float(photos.read(index)[1]).numpy().mean(axis=(0, 1)) for index in range(len(photos))], 0
-    )
+    as_floats = (images.to_float(photos.read(index)[1], photos.formats[1].range) for index in range(len(photos)))
+    return np.mean([photo.numpy().mean(axis=(0, 1)) for photo in as_floats], 0)
 
 
 def blurred(noisy: tf.Tensor, sigma: float) -> tf.Tensor:
@@ -62,13 +62,9 @@ def trivial_answers(task: str, colour: np.ndarray) -> dict:
     return answers.get(task, drawing)
 
 
-def known_kept(translate):
-    """inpaint's answer with what is no hole as it was given."""
-    return lambda rgba: tf.where(rgba[..., 3:] > 0.0, rgba[..., :3], translate(rgba))
-
-
-def measure(run_dir: Path, data_dir: str | None, examples: int) -> list[np.ndarray]:
-    """Prints the table of a run; returns a row of its picture: label, and so often input, output, target, uint8."""
+def measure(run_dir: Path, data_dir: str | None, shown: list[int]) -> list[np.ndarray]:
+    """Prints the table of a run; returns a row of its picture: label, then input, output, target of each held-out photo
+    shown, by its number; uint8."""
     config = runs.read_config(run_dir)
     splits = load_pairs(
         config.dataset, data_dir=data_dir or config.data_dir, size=config.jitter_size, photos=config.task is not None
@@ -82,15 +78,15 @@ def measure(run_dir: Path, data_dir: str | None, examples: int) -> list[np.ndarr
         photos=True,
         max_bad=config.max_bad_images,
     )
-    held_out = prepare(splits["val"].spread(config.eval_pairs), **options)
-    make_input = tasks.input_maker(config.task, **config.task_settings)
+    sources = splits["train"], splits["val"].spread(config.eval_pairs)
+    prepared = with_formats([prepare(photos, **options) for photos in sources], config)
+    train, held_out = with_channels(prepared, None, config.output_channels)
+    make_input = tasks.input_maker(config.task, held_out.formats[0], **config.task_settings)
     batches = held_out_batches(held_out, batch_size=1, crop_size=config.crop_size, make_input=make_input)
     translate = make_translate(runs.restore_generator(run_dir))
     step = runs.find_checkpoint(run_dir, "best")[1]
-    answers = trivial_answers(config.task, mean_colour(prepare(splits["train"], **options)))
+    answers = trivial_answers(config.task, mean_colour(train))
     answers[f"trained, step {step}"] = translate
-    if config.task == "inpaint":
-        answers[f"trained, step {step}, only the holes"] = known_kept(translate)
     print(
         f"| {config.task}, {len(held_out)} held out | {' | '.join(PAIRED_METRICS)} |\n|---|"
         + "---|" * len(PAIRED_METRICS)
@@ -99,7 +95,8 @@ def measure(run_dir: Path, data_dir: str | None, examples: int) -> list[np.ndarr
         values = paired_metrics(answer, batches)
         print(f"| {name} | " + " | ".join(f"{values[metric]:.3f}" for metric in PAIRED_METRICS) + " |", flush=True)
     row = [label(config.task, config.crop_size)]
-    for input_image, target_image in batches.take(examples):
+    for number in shown:
+        ((input_image, target_image),) = batches.skip(number).take(1)
         row += [images.to_uint8(side[0]).numpy() for side in (input_image, translate(input_image), target_image)]
     return row
 
@@ -117,15 +114,17 @@ def main() -> None:
     parser.add_argument("--run_dir", required=True, type=Path, action="append")
     parser.add_argument("--data_dir")
     parser.add_argument("--picture", type=Path)
-    parser.add_argument("--examples", type=int, default=2, help="of held-out photos, in a row of the picture")
+    parser.add_argument("--show", default="0,1", help="numbers of the held-out photos in a row of the picture")
     args = parser.parse_args()
+    shown = [int(number) for number in args.show.split(",")]
     rows = []
     for run_dir in args.run_dir:
-        rows.append(measure(run_dir, args.data_dir, args.examples))
+        rows.append(measure(run_dir, args.data_dir, shown))
         print()
     if args.picture:
-        columns = ["", *["input", "output", "target"] * args.examples]
-        images.write_png(args.picture, images.sample_grid(columns, rows))
+        columns = ["", *["input", "output", "target"] * len(shown)]
+        grid = Image.fromarray(images.sample_grid(columns, rows))
+        grid.quantize(256, dither=Image.Dither.NONE).save(args.picture, optimize=True)  # a third of the bytes
 
 
 if __name__ == "__main__":
