@@ -203,7 +203,7 @@ def test_xla_computes_the_same(changed):
 
 
 def test_the_moving_average_is_one(changed):
-    config = with_channels(changed(ema_decay=0.15))
+    config = with_channels(changed(ema_decay=0.3))
     state = build_state(config, 10)
     assert state.sampled is state.ema_generator
     assert_equal_weights(weights(state.ema_generator), weights(state.generator))
@@ -211,7 +211,7 @@ def test_the_moving_average_is_one(changed):
     step = make_train_step(state, config)
     for seed in range(3):
         step(*batch(seed=seed))
-        decay = [1 / 10, 0.15, 0.15][seed]  # 2 / 11 and 3 / 12 would be more
+        decay = [1 / 4, 0.3, 0.3][seed]  # 2 / 5 and 3 / 6 would be more
         pairs = zip(expected, weights(state.generator), strict=True)
         expected = [decay * mean + (1 - decay) * value for mean, value in pairs]
     assert_equal_weights(weights(state.ema_generator), expected, rtol=1e-5, atol=1e-7)

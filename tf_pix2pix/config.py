@@ -172,7 +172,7 @@ class TrainConfig:
     )
     ema_decay: float = _field(
         0.0,
-        "decay of a moving average of the generator's weights, used for samples, at step n at most (1 + n) / (10 + n); "
+        "decay of a moving average of the generator's weights, used for samples, at step n at most (1 + n) / (4 + n); "
         "0: off",
         minimum=0,
     )

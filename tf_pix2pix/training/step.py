@@ -136,10 +136,9 @@ def make_train_step(
         mix = tf.random.stateless_uniform(mixes, tf.random.fold_in(seed, 0))
         losses = strategy.run(replica_step, args=(mix, *batch))
         if state.ema_generator:
-            # A short memory at first, as tf.train.ExponentialMovingAverage has it, or the initial weights stay in it
-            # for thousands of steps.
+            # A short memory at first, about a third of the steps done, or the initial weights stay in it for thousands.
             done = tf.cast(state.step, tf.float32)
-            decay = tf.minimum(config.ema_decay, (1.0 + done) / (10.0 + done))
+            decay = tf.minimum(config.ema_decay, (1.0 + done) / (4.0 + done))
             for mean, value in zip(state.ema_generator.variables, generator.variables, strict=True):
                 if mean.dtype == "float32":  # not the dropout's seeds
                     mean.assign(decay * mean + (1.0 - decay) * value)
