@@ -193,6 +193,19 @@ def test_loss_scaling_skips_what_overflows(changed):
     assert float(state.generator_optimizer.dynamic_scale) < scale
 
 
+def test_without_an_adversary_the_generator_learns_the_same_alone(changed):
+    states = {}
+    for gan_weight in (0.0, 1e-30):  # nothing beside the L1 loss in float32
+        config = with_channels(changed(gan_weight=gan_weight))
+        states[gan_weight] = build_state(config, 10)
+        losses = make_train_step(states[gan_weight], config)(*batch())
+        assert [*losses] == (["gen_l1_loss"] if gan_weight == 0 else [*LOSSES])
+        assert float(losses["gen_l1_loss"]) == pytest.approx(GOLDEN["gen_l1_loss"], abs=1e-4)
+    alone, beside = states.values()
+    assert_equal_weights(weights(alone.generator), weights(beside.generator), rtol=1e-3, atol=1e-5)
+    assert_equal_weights(weights(alone.discriminator), weights(build_state(config, 10).discriminator))
+
+
 def test_xla_computes_the_same(changed):
     results = []
     for xla in (False, True):

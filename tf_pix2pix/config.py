@@ -155,7 +155,7 @@ class TrainConfig:
     conditional: bool = _field(True, "the discriminator sees the input picture too")
     # The objective (paper, section 3.1).
     adversarial_loss: str = _field("vanilla", "the adversarial loss", choices="losses.ADVERSARIAL_LOSSES")
-    gan_weight: float = _field(1.0, "weight of the generator's adversarial loss", minimum=0)
+    gan_weight: float = _field(1.0, "weight of the generator's adversarial loss; 0: no discriminator", minimum=0)
     l1_weight: float = _field(100.0, "weight of the generator's L1 loss, or cross-entropy", minimum=0)
     gradient_penalty_weight: float = _field(10.0, "weight of the gradient penalty of wgan-gp", minimum=0)
     # The optimisation (paper, section 3.3).

@@ -71,8 +71,8 @@ def make_train_step(
     With weights, [n, h, w, 1] in [0, 1], as a third argument, each pixel counts so much in the L1 loss. What the
     networks see and give is what `encoding` makes of the pictures, or the pictures themselves.
 
-    One discriminator step, then one generator step against the updated discriminator. Losses are averages over the
-    global batch, whatever the number of replicas.
+    One discriminator step, then one generator step against the updated discriminator; with gan_weight=0 a generator
+    step alone, and its one loss. Losses are averages over the global batch, whatever the number of replicas.
     """
     strategy = tf.distribute.get_strategy()
     adversarial = ADVERSARIAL_LOSSES[config.adversarial_loss]
@@ -98,8 +98,17 @@ def make_train_step(
         variables = network.trainable_variables
         optimizer.apply(tape.gradient(loss, variables), variables)
 
+    def step_without_adversary(input_image, target_image, weights):
+        with tf.GradientTape() as tape:
+            gen_l1_loss = average(target_loss(generator(input_image, training=True), target_image, weights))
+            gen_loss = state.generator_optimizer.scale_loss(config.l1_weight * gen_l1_loss)
+        update(state.generator_optimizer, tape, gen_loss, generator)
+        return {target_loss_name: gen_l1_loss}
+
     def replica_step(mix, input_image, target_image, weights=None):
         input_image, target_image = encoding.encode_input(input_image), encoding.encode_target(target_image)
+        if not config.gan_weight:
+            return step_without_adversary(input_image, target_image, weights)
         with tf.GradientTape() as generator_tape:
             gen_output = generator(input_image, training=True)
             gen_target = encoding.as_target(gen_output)  # itself, or of classes the probabilities
