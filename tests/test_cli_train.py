@@ -84,6 +84,8 @@ def test_a_task_brings_its_preset_over_the_data_sets():
     )
     given = config_of("--dataset=x", "--task=denoise", "--task_sigma=3", "--dropout=0.25", "--output_dir=here")
     assert (given[0].task_sigma, given[0].dropout, given[1]) == (3.0, 0.25, "here")
+    assert config_of("--dataset=x", "--task=colorize")[0].color_space == "lab"
+    assert config_of("--dataset=x", "--task=colorize", "--color_space=rgb")[0].color_space == "rgb"
 
 
 def test_epochs_replace_a_presets_steps():

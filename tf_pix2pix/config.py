@@ -98,7 +98,9 @@ class TrainConfig:
         "the pictures)",
     )
     color_space: str = _field(
-        "rgb", "lab: the input's lightness is kept, and a and b are predicted from it", choices=("rgb", "lab")
+        "rgb",
+        "lab: the input's lightness is kept, and a and b are predicted from it; task=colorize starts from lab",
+        choices=("rgb", "lab"),
     )
     task: str | None = _field(
         None,
@@ -418,8 +420,9 @@ PRESETS: dict[str, dict[str, Any]] = {
     "labels": dict(resize_a="nearest", ema_decay=0.999),
     "medical": dict(fit="cover", flip=False, **_RESTORING),
     "style": dict(ema_decay=0.999),
-    # Tasks from plain photos.
-    **{task: dict(task=task, ema_decay=0.999) for task in ("colorize", "edges", "soft_edges", "sketch")},
+    # Tasks from plain photos. In Lab a net has the colours alone to learn.
+    "colorize": dict(task="colorize", color_space="lab", ema_decay=0.999),
+    **{task: dict(task=task, ema_decay=0.999) for task in ("edges", "soft_edges", "sketch")},
     **{task: dict(task=task, **_RESTORING) for task in ("super_resolution", "denoise", "inpaint", "deblur")},
     # Not published models: the built-in set, and something to look at after minutes on a plain CPU.
     "synthetic_facades": dict(direction="BtoA", resize_b="nearest", epochs=200, batch_size=1),
