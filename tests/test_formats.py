@@ -53,12 +53,16 @@ def test_the_range_of_floats_is_that_of_what_is_trained_on_before_it_is_resized(
     assert (inputs.numpy() == 1.0).all()  # what is beyond the range
 
 
-def test_only_the_photos_of_a_task_are_spoken_of(capsys):
-    """Whose inputs have their range, and take no flag for it."""
-    (photos,) = with_formats([prepared(FLOATS)], TrainConfig(task="deblur"))
-    assert photos.formats[0] == photos.formats[1] == Format("float32", (float(FLOATS.min()), float(FLOATS.max())))
+def test_of_a_task_the_photos_are_said_once_and_as_targets(capsys, changed):
+    """A task refuses another range or depth of its inputs than of its photos."""
+    photos = prepared(FLOATS, FLOATS + 1)
+    low, high = float(FLOATS.min()), float((FLOATS + 1).max())
+    [train] = with_formats([photos], changed(task="deblur"))
+    assert train.formats == (Format("float32", (low, high)),) * 2
     said = capsys.readouterr().out
-    assert "--output_range=LOW,HIGH sets others" in said and "input" not in said
+    assert "output pictures are floats" in said and "input" not in said
+    with pytest.raises(InputError, match="^output_depth=uint16, but"):
+        with_formats([photos], changed(task="deblur", output_depth="uint16"))
 
 
 def test_floats_of_a_set_too_large_to_keep_are_read_for_their_range():
