@@ -1,6 +1,8 @@
 """export/mobile/translate.py, run as its users run it: with the file alone."""
 
 import ast
+import dataclasses
+import importlib.util
 import re
 import subprocess
 import sys
@@ -11,7 +13,8 @@ from conftest import REPOSITORY, random_picture, write_picture
 from PIL import Image
 from test_images import encoded
 
-from tf_pix2pix import images
+from tf_pix2pix import encodings, images, model_card
+from tf_pix2pix.config import TrainConfig
 from tf_pix2pix.exporting import tflite
 from tf_pix2pix.exporting.artifact import Options, Source
 from tf_pix2pix.inference import make_translate
@@ -193,3 +196,41 @@ def test_the_readme_reads_the_card(exported, tmp_path):
     (tmp_path / "model-float16.tflite").write_bytes(files["float16"].read_bytes())
     result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=tmp_path)
     assert '"name": "tiny"' in result.stdout, result.stderr
+
+
+def test_label_maps_are_resized_as_in_training(tmp_path):
+    """With nearest, both ways: no colours but the palette's go in or come out."""
+    colors = np.array([[0, 0, 170], [9, 200, 20], [170, 255, 85], [255, 85, 0]], np.uint8)
+    encoding = encodings.palettes_encoding(colors, colors)
+    network = unet_generator(4, 4, size=(32, 32), filters=2, initializer="kaiming", activation=encoding.activation)
+    generator = encodings.of_pictures(network, encoding, 3)
+    card = {"config": {"resize_a": "nearest", "resize_b": "nearest", "direction": "BtoA", "task": None}}
+    source = Source(generator, (32, 32), 3, 3, train_inputs=[], card=card, has_palette=True)
+    [artifact] = tflite.export_tflite(source, tmp_path, Options(tflite_precision=("float32",)))
+    picture = colors[np.random.default_rng(0).integers(0, 4, (50, 37))]
+    result = run(f"--model={artifact.path}", write_picture(tmp_path / "a.png", picture), f"--output={tmp_path / 'out'}")
+    assert (result.returncode, errors(result)) == (0, [])
+    expected = images.resize(translated(generator, images.resize(picture, (32, 32), "nearest")), (50, 37), "nearest")
+    assert (read(tmp_path / "out" / "a.png") == expected).all(axis=2).mean() > 0.99
+
+
+@pytest.mark.parametrize(
+    ("config", "expected"),
+    [
+        (None, ("BICUBIC", "BICUBIC")),
+        (dict(resize_a="nearest", resize_b="lanczos", direction="AtoB"), ("NEAREST", "LANCZOS")),
+        (dict(resize_a="nearest", resize_b="lanczos", direction="BtoA"), ("LANCZOS", "NEAREST")),
+        (dict(resize_a="nearest", resize_b="lanczos", direction="BtoA", task="deblur"), ("NEAREST", "NEAREST")),
+    ],
+)
+def test_the_card_says_how_pictures_are_resized(exported, tmp_path, config, expected):
+    path = tmp_path / "a.tflite"
+    path.write_bytes(exported[1]["any"].read_bytes())
+    model_card.write_card(path, CARD if config is None else {"config": config})
+    spec = importlib.util.spec_from_file_location("mobile_translate", MOBILE / "translate.py")
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    assert tuple(way.name for way in module.resize_methods(path)) == expected
+    if config:  # as in the run
+        full = dataclasses.replace(TrainConfig(), **config | ({"output_channels": 3} if "task" in config else {}))
+        assert tuple(way.lower() for way in expected) == full.resize_methods

@@ -5,17 +5,20 @@ Needs ai-edge-litert, numpy and pillow, nothing else:
   python translate.py --model=model-float16.tflite INPUT... --output=DIR
 
 INPUT is a picture, or a folder of pictures. DIR/NAME.png is written for each, in the picture's own size: where the
-model has a fixed size, the picture is resized to it and the result back. Pictures of more than 8 bits a channel are
+model has a fixed size, the picture is resized to it and the result back, as in training: label maps keep their colours.
+Pictures of more than 8 bits a channel are
 refused, and those with transparency or colours that the model's channels do not hold; results have 8 bits, too. Exit
 codes: 0 all pictures were translated, 1 some were not, 2 wrong usage.
 """
 
 import argparse
+import json
 import os
 import sys
 from pathlib import Path
 
 import numpy as np
+from ai_edge_litert import schema_py_generated as schema
 from ai_edge_litert.interpreter import Interpreter
 from PIL import Image, ImageOps, UnidentifiedImageError
 
@@ -58,20 +61,32 @@ def load(model: Path, threads: int):
         taken, given = runner.get_input_details()["image"], runner.get_output_details()["generated"]
     except (ValueError, KeyError, RuntimeError) as error:
         raise ValueError(f"--model={model} is no pix2pix .tflite file: {error}") from None
+    before, after = resize_methods(model)
     _, height, width, channels = taken["shape_signature"].tolist()  # -1: any
 
     def translate(picture):
         own_size = picture.size
         picture = with_channels(picture, channels)
         if height > 0:
-            picture = picture.resize((width, height), Image.Resampling.BICUBIC)
+            picture = picture.resize((width, height), before)
         values = np.asarray(picture, np.float32).reshape(1, picture.height, picture.width, channels) / 127.5 - 1
         values = dequantized(runner(image=quantized(values, taken))["generated"], given)[0]
         pixels = np.clip(np.round((values + 1) * 127.5), 0, 255).astype(np.uint8)
         picture = Image.fromarray(pixels[:, :, 0] if pixels.shape[2] == 1 else pixels)
-        return picture.resize(own_size, Image.Resampling.BICUBIC)
+        return picture.resize(own_size, after)
 
     return translate
+
+
+def resize_methods(model: Path) -> list[Image.Resampling]:
+    """How inputs and results are resized, as the model card in the file says."""
+    root = schema.Model.GetRootAs(model.read_bytes())
+    entries = [root.Metadata(number) for number in range(root.MetadataLength())]
+    cards = [root.Buffers(entry.Buffer()) for entry in entries if entry.Name() == b"model_card.json"]
+    config = json.loads(cards[0].DataAsNumpy().tobytes()).get("config", {}) if cards else {}
+    sides = "ba" if config.get("direction") == "BtoA" else "ab"
+    sides = sides[1] * 2 if config.get("task") else sides  # whose inputs are made of the targets
+    return [Image.Resampling[config.get(f"resize_{side}", "bicubic").upper()] for side in sides]
 
 
 def read(path: Path) -> Image.Image:
