@@ -1,3 +1,4 @@
+import dataclasses
 import io
 import json
 
@@ -9,7 +10,8 @@ from PIL import Image
 from tf_pix2pix import images
 from tf_pix2pix.datasets.pairs import Pairs
 from tf_pix2pix.errors import InputError
-from tf_pix2pix.palettes import Palette, Snapped, find_palette, fitting, read_palette
+from tf_pix2pix.input_pipeline import prepare
+from tf_pix2pix.palettes import Palette, Snapped, count_strange, find_palette, fitting, read_palette
 
 COLORS = np.array([[0, 0, 170], [255, 85, 0], [0, 255, 255], [170, 255, 85]], np.uint8)
 
@@ -97,7 +99,8 @@ def test_a_palette_is_its_json_again():
         ('{"colors": [[0, 0, 0], [1]]}', r"\[1\] is not"),
         ('{"colors": [[0, 0, 1.0], [1, 1, 1]]}', "is not"),
         ('{"colors": [0, 0]}', "twice"),
-        ('{"colors": [0, 1], "names": ["a"]}', "names or counts are not 2"),
+        ('{"colors": [0, 1], "names": ["a"]}', "names or counts are no list of 2"),
+        ('{"colors": [0, 1], "names": 2}', "names or counts are no list of 2"),
         ("1 2 red\n", 'the line "1 2 red"'),
         ("", "0 colours"),
     ],
@@ -161,6 +164,34 @@ def test_pictures_with_other_channels_are_widened_or_named():
     with pytest.raises(InputError, match="pair 1: it has transparency.*3 channels"):
         snapped.pairs.read(1)
     np.testing.assert_array_equal(snapped.pairs.read(2)[1][0, 0], COLORS[0])
+
+
+def test_all_pictures_are_counted_also_of_a_set_that_is_verified(capsys):
+    """Which would be read when training comes to them: too late to say what colours they have."""
+    strange = label_map(2)
+    strange[0, 0] = 1
+    source = dataclasses.replace(pairs_of(label_map(0), label_map(1), strange), verified=True)
+    snapped = Snapped(source, {1: COLORS})
+    prepare(snapped.pairs, direction="AtoB", size=(30, 30))
+    assert sum(snapped.counts(1)) == 3 * 102 * 102
+    snapped.report(1, "target pictures")
+    assert "1 pictures: pair 2 (1 pixels)" in capsys.readouterr().err
+
+
+def test_noise_of_many_colours_becomes_the_nearest_of_many():
+    colors, noise = random_picture(0, 16, 16).reshape(-1, 3), random_picture(1, 60, 60)
+    expected = colors[np.argmin(np.sum((noise[:, :, np.newaxis].astype(int) - colors) ** 2, axis=3), axis=2)]
+    np.testing.assert_array_equal(Snapped(pairs_of(noise), {1: colors}).pairs.read(0)[1], expected)
+    assert count_strange(noise, colors) == (noise != expected).any(axis=2).sum()
+
+
+def test_an_unreadable_first_picture_is_no_matter_to_a_given_palette():
+    def read(index):
+        if index == 0:
+            raise InputError("pair 0 is broken")
+        return random_picture(0, 9, 9), np.full((9, 9, 4), 255, np.uint8)
+
+    assert fitting(Palette(COLORS), Pairs(["pair 0", "pair 1"], read), 1, "B").colors.shape == (4, 4)
 
 
 def test_without_palettes_pairs_are_as_they_were():

@@ -66,7 +66,9 @@ class TrainConfig:
     input_dir: str | None = _field(None, "folder data: the sub-folder of input pictures (A)")
     target_dir: str | None = _field(None, "folder data: the sub-folder of target pictures (B)")
     mask_dir: str | None = _field(
-        None, "folder data: the sub-folder of gray pictures that say how much each pixel counts in the L1 loss, 0..255"
+        None,
+        "folder data: the sub-folder of gray pictures that say how much each pixel counts in the L1 loss, or "
+        "cross-entropy, 0..255",
     )
     direction: str = _field("AtoB", "which side is translated to which", choices=("AtoB", "BtoA"))
     input_channels: int | None = _field(None, "1, 3 or 4 (default: as in the files)", minimum=1)
@@ -286,10 +288,14 @@ class TrainConfig:
                     f"resize_a={self.resize_a}, resize_b={self.resize_b}: {method} mixes the colours of the {side}'s "
                     "palette; leave it out: palettes are resized with nearest"
                 )
-            depth = self.input_depth if side == "input" else self.output_depth
+            name = "input" if side == "input" else "output"
+            depth, range = getattr(self, f"{name}_depth"), getattr(self, f"{name}_range")
             if side in self.palette_sides and depth not in (None, "uint8"):
-                name = "input" if side == "input" else "output"
                 raise InputError(f"{name}_depth={depth}: label maps with a palette have 8 bits a channel; leave it out")
+            if side in self.palette_sides and range:
+                raise InputError(
+                    f"{name}_range={format_value(range)}: the colours of a palette have their own levels; leave it out"
+                )
         if self.color_space == "lab" and self.output_channels not in (None, 3):
             raise InputError(f"output_channels={self.output_channels}: color_space=lab gives colours, which are 3")
         if self.color_space == "lab" and self.task not in (None, "colorize"):

@@ -1,5 +1,6 @@
 """Palettes of label maps: found in pictures, read from files, and pictures brought to them exactly."""
 
+import contextlib
 import dataclasses
 import json
 import os
@@ -52,10 +53,16 @@ class Palette:
                 raise ValueError(f"the colour {color} is not 1, 3 or 4 whole numbers in 0..255, all as many")
         if len({*map(tuple, colors)}) < len(colors):
             raise ValueError("it has a colour twice; a class is known by its colour")
-        names, counts = (tuple(value.get(key) or ()) for key in ("names", "counts"))
-        if any(extra and len(extra) != len(colors) for extra in (names, counts)):
-            raise ValueError(f"names or counts are not {len(colors)}, as many as the colours")
-        return cls(np.array(colors, np.uint8), tuple(map(str, names)), counts)
+        extras = [value.get(key) or [] for key in ("names", "counts")]
+        if any(not isinstance(extra, list) or len(extra) not in (0, len(colors)) for extra in extras):
+            raise ValueError(f"names or counts are no list of {len(colors)}, as many as the colours")
+        return cls(np.array(colors, np.uint8), tuple(map(str, extras[0])), tuple(extras[1]))
+
+    def widened(self, channels: int) -> "Palette":
+        """The palette with so many channels; where it has more, as it is."""
+        if channels <= self.colors.shape[1]:
+            return self
+        return dataclasses.replace(self, colors=images.with_channels(self.colors[np.newaxis], channels)[0])
 
 
 def read_palette(path: str | os.PathLike) -> Palette:
@@ -65,7 +72,7 @@ def read_palette(path: str | os.PathLike) -> Palette:
       InputError: it is not there, or none; the message says what is wrong.
     """
     try:
-        text = Path(path).read_text(encoding="utf-8")
+        text = Path(path).read_text(encoding="utf-8-sig")
     except OSError as error:
         raise InputError(f"palette={path}: {error.strerror}") from None
     except UnicodeDecodeError:
@@ -105,22 +112,25 @@ def find_palette(pairs: Pairs, side: int, what: str) -> Palette:
     """
     codes, counts = np.zeros(0, np.int64), np.zeros(0, np.int64)
     channels = 1
-    chosen = pairs.spread(PICTURES_READ)
-    for index in range(len(chosen)):
-        try:
-            picture = chosen.read(index)[side]
-        except InputError:  # said, or left out, where all pictures are read
-            continue
-        _check_depth(picture, chosen.names[index])
+    for number, (name, picture) in enumerate(_pictures(pairs, side), start=1):
+        _check_depth(picture, name)
         channels = max(channels, picture.shape[2])
         found, times = np.unique(_codes(images.with_channels(picture, 4)), return_counts=True)
         codes, where = np.unique(np.concatenate([codes, found]), return_inverse=True)
         counts = np.bincount(where, np.concatenate([counts, times])).astype(np.int64)
         if len(codes) > (MOST_GRAYS if channels == 1 else MOST_COLORS):
-            raise InputError(_too_many(_colors(codes, channels), counts, what, index + 1))
+            raise InputError(_too_many(_colors(codes, channels), counts, what, number))
     if len(codes) < 2:
         raise InputError(f"{what} has one colour only; there is nothing to tell apart")
     return Palette(_colors(codes, channels))
+
+
+def _pictures(pairs, side):
+    """Yields the name and the picture of up to PICTURES_READ of the pairs."""
+    chosen = pairs.spread(PICTURES_READ)
+    for index, name in enumerate(chosen.names):
+        with contextlib.suppress(InputError):  # said, or left out, where all pictures are read
+            yield name, chosen.read(index)[side]
 
 
 def _too_many(colors, counts, what, pictures):
@@ -151,13 +161,11 @@ def _clear_colors(colors, counts):
 
 def fitting(palette: Palette, pairs: Pairs, side: int, what: str) -> Palette:
     """A given palette with the channels of a side's pictures, as the first one has them. Raises InputError."""
-    channels = pairs.read(0)[side].shape[2]
+    name, picture = next(_pictures(pairs, side), ("", palette.colors[np.newaxis]))
     try:
-        colors = images.with_channels(palette.colors[np.newaxis], channels)[0]
+        colors = images.with_channels(palette.colors[np.newaxis], picture.shape[2])[0]
     except ValueError:
-        raise InputError(
-            f"{what} has gray pictures ({pairs.names[0]}), but the palette has colours; give gray levels"
-        ) from None
+        raise InputError(f"{what} has gray pictures ({name}), but the palette has colours; give gray levels") from None
     return dataclasses.replace(palette, colors=colors)
 
 
@@ -165,7 +173,8 @@ class Snapped:
     """Pairs whose sides (0: A, 1: B) with a palette, uint8 [k, c], have its colours only: others become the nearest.
 
     Attributes:
-      pairs: those pairs. Of each picture, the first time that it is read, the pixels of each colour are counted.
+      pairs: those pairs. Of each picture, the first time that it is read, the pixels of each colour are counted; so
+        that all are, none count as verified.
     """
 
     def __init__(self, pairs: Pairs, palettes: dict[int, np.ndarray]):
@@ -173,7 +182,7 @@ class Snapped:
         self._lock, self._seen = threading.Lock(), set()
         self._counts = {side: np.zeros(len(colors), np.int64) for side, colors in palettes.items()}
         self._changed: dict[int, dict[str, int]] = {side: {} for side in palettes}  # pixels, by the pair's name
-        self.pairs = dataclasses.replace(pairs, read=self._read) if palettes else pairs
+        self.pairs = dataclasses.replace(pairs, read=self._read, verified=False) if palettes else pairs
 
     def counts(self, side: int) -> tuple[int, ...]:
         """Pixels of each colour in the pictures read so far."""
@@ -208,6 +217,11 @@ class Snapped:
         return tuple(pair)
 
 
+def count_strange(picture: np.ndarray, colors: np.ndarray) -> int:
+    """How many pixels of uint8 [h, w, c] have none of the colours, uint8 [k, c]."""
+    return int(np.isin(_codes(picture), _codes(colors), invert=True).sum())
+
+
 def _snap(picture, colors):
     """uint8 [h, w, c] -> (the picture in the palette's colours, labels [h, w], how many pixels were changed)."""
     codes = _codes(picture)
@@ -218,8 +232,13 @@ def _snap(picture, colors):
     if not strange.any():
         return picture, labels, 0
     found, where = np.unique(codes[strange], return_inverse=True)
-    away = _colors(found, picture.shape[2])[:, np.newaxis].astype(int) - colors
-    labels[strange] = np.argmin(np.sum(away**2, axis=2), axis=1)[where]
+    found = _colors(found, picture.shape[2]).astype(int)
+    nearest, least = np.zeros(len(found), int), np.full(len(found), np.inf)
+    for label, color in enumerate(colors):  # one after the other: noise has too many colours for a table of all
+        distance = np.sum((found - color) ** 2, axis=1)
+        nearest[distance < least] = label
+        least = np.minimum(least, distance)
+    labels[strange] = nearest[where]
     return colors[labels], labels, int(strange.sum())
 
 

@@ -125,13 +125,15 @@ def _number(side: str, config: TrainConfig) -> int:
 
 def _palettes(run_dir: Path, config: TrainConfig, pairs: Pairs) -> runs.Palettes:
     """The palettes of the run, or for a new one those given, or found in the pictures."""
-    if (run_dir / "palette.json").exists():
+    if (run_dir / "config.json").exists():  # written after the palettes: without it, theirs are of no run
         return runs.read_palettes(run_dir, config)
     given = config.palette and read_palette(config.palette)
     palettes = {}
     for side in config.palette_sides:
         number, what = _number(side, config), f"the {side} side ({'AB'[_number(side, config)]})"
-        palettes[side] = fitting(given, pairs, number, what) if given else find_palette(pairs, number, what)
+        palette = fitting(given, pairs, number, what) if given else find_palette(pairs, number, what)
+        asked = config.input_channels if side == "input" else config.output_channels
+        palettes[side] = palette.widened(asked or 0)
         print(f"{what} has {len(palettes[side].colors)} colours: palette.json in {run_dir}")
     return palettes
 

@@ -68,8 +68,8 @@ def make_train_step(
 ) -> Callable[..., dict[str, tf.Tensor]]:
     """The training step: (input_image, target_image), float32 [n, h, w, c] in [-1, 1] -> LOSSES, float32 scalars.
 
-    With weights, [n, h, w, 1] in [0, 1], as a third argument, each pixel counts so much in the L1 loss. What the
-    networks see and give is what `encoding` makes of the pictures, or the pictures themselves.
+    With weights, [n, h, w, 1] in [0, 1], as a third argument, each pixel counts so much in the L1 loss, or the
+    cross-entropy. What the networks see and give is what `encoding` makes of the pictures, or the pictures themselves.
 
     One discriminator step, then one generator step against the updated discriminator; with gan_weight=0 a generator
     step alone, and its one loss. Losses are averages over the global batch, whatever the number of replicas.
