@@ -1,6 +1,7 @@
 """TFLite files, as LiteRT runs them."""
 
 import dataclasses
+import re
 from types import SimpleNamespace
 
 import keras
@@ -11,7 +12,7 @@ from ai_edge_litert import schema_py_generated as schema
 from ai_edge_litert.interpreter import Interpreter
 from conftest import random_picture
 
-from tf_pix2pix import images, model_card, runtimes
+from tf_pix2pix import exporting, images, model_card, runtimes
 from tf_pix2pix.encodings import of_pictures, palettes_encoding
 from tf_pix2pix.errors import InputError, RunError
 from tf_pix2pix.exporting import tflite
@@ -263,3 +264,18 @@ def test_palettes_are_exact_in_int8(tmp_path):
     source = Source(generator, (32, 32), 3, 3, train_inputs=pictures[1:], card=CARD, has_palette=True)
     (artifact,) = export(source, tmp_path, precisions=("int8",)).values()
     np.testing.assert_array_equal(artifact.readers["LiteRT"](pictures[0]), pictures[0])
+
+
+def test_quantised_files_beyond_their_bounds_are_left_out_unless_asked_for(tiny_run, tmp_path, monkeypatch, capsys):
+    precisions = {"float32": {"max_difference": 1}, "int8": {"min_psnr": 1000.0}}
+    monkeypatch.setattr(tflite, "PRECISIONS", precisions)
+    rows = exporting.export(tiny_run, tmp_path / "most", ["tflite"])
+    assert [path.name for path in (tmp_path / "most").iterdir()] == ["model-float32.tflite"]
+    assert [row.path.name for row in rows] == ["model-float32.tflite"]
+    said = capsys.readouterr().out
+    assert re.search("left out: model-int8.tflite in LiteRT differs .* dB, at least 1000 wanted\n", said)
+    with pytest.raises(RunError, match="model-int8.tflite .* at least 1000 wanted; nothing was exported"):
+        exporting.export(
+            tiny_run, tmp_path / "asked", ["tflite"], options=Options(tflite_precision=("float32", "int8"))
+        )
+    assert not (tmp_path / "asked").exists()

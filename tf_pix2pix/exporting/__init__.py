@@ -27,6 +27,7 @@ from tf_pix2pix.exporting.onnx import export_onnx
 from tf_pix2pix.exporting.saved_model import export_saved_model
 from tf_pix2pix.exporting.tflite import export_tflite
 from tf_pix2pix.formats import formats_of
+from tf_pix2pix.palettes import count_strange
 
 # Formats by name: (source, staging directory, options) -> artifacts, each loaded again from what was written.
 EXPORTERS = {"saved_model": export_saved_model, "tflite": export_tflite, "onnx": export_onnx}
@@ -72,7 +73,8 @@ def export(
 
     Raises:
       InputError: run_dir is no run, the checkpoint is damaged, or output_dir holds other things; nothing was written.
-      RunError: an artifact does not give the run's pictures, by how much is said; nothing is left of it.
+      RunError: an artifact does not give the run's pictures, by how much is said; nothing is left of it. Quantised
+        files that were not asked for by name are left out then, which is said.
     """
     run_dir, output = Path(run_dir), Path(output_dir)
     formats = list(dict.fromkeys(formats))
@@ -93,6 +95,7 @@ def export(
         train_inputs=train_inputs,
         card=make_card(run_dir, config, generator, step, options.max_pixels, palettes),
         formats=formats_of(config),
+        resize_method=config.resize_methods[0],
         has_palette=bool(palettes),
         has_lab=config.color_space == "lab",
     )
@@ -141,13 +144,26 @@ def _export(
         print(f"exporting {name} ...")
         for artifact in artifacts:
             own = own_pictures(artifact.fixed_size or source.size)
-            checked = [_check(artifact, reader, own, source.formats[1], colors) for reader in artifact.readers]
+            try:
+                checked = [_check(artifact, reader, own, source.formats[1], colors) for reader in artifact.readers]
+            except RunError as error:
+                if not artifact.may_be_left_out:
+                    raise RunError(f"{error}; nothing was exported") from None
+                print(f"  left out: {error}")
+                continue
             if artifact.path.is_dir():  # the card of a file is inside of it: what was checked stays as it is
-                parity = {row.reader: {"max_difference": row.max_difference, "l1": row.l1} for row in checked}
-                model_card.write_card(artifact.path, {**source.card, "parity": parity})
+                model_card.write_card(
+                    artifact.path, {**source.card, "parity": {row.reader: _parity(row) for row in checked}}
+                )
             print(f"  {artifact.path.name} gives the run's pictures")
             rows += checked
     return rows
+
+
+def _parity(row: Row) -> dict[str, Any]:
+    """What the model card says of how near an artifact is to the run."""
+    figures = {"max_difference": row.max_difference, "l1": row.l1, "agreement": row.agreement}
+    return {name: figure for name, figure in figures.items() if figure is not None}
 
 
 def make_card(
@@ -242,12 +258,14 @@ def _check(
     per_value = levels / (format.bounds[1] - format.bounds[0])
     differences, errors, l1s, agreements = [], [], [], []
     for number, (picture, target, own) in enumerate(own_pictures):
-        given, target, own = (side.astype(float) * per_value for side in (read(picture), target, own))
+        given = read(picture)
+        strange = colors is not None and count_strange(given, colors)
+        given, target, own = (side.astype(float) * per_value for side in (given, target, own))
         differences.append(math.ceil(np.abs(given - own).max()))
         errors.append(np.mean((given - own) ** 2))
         l1s.append(np.abs(given - target).mean() / (levels / 2))
         agreements.append(np.all(given == own, axis=2).mean())
-        if colors is not None and not (given[:, :, np.newaxis] == colors).all(axis=3).any(axis=2).all():
+        if strange:
             off = "it has colours that the palette has not"
         elif colors is not None and agreements[-1] < artifact.min_agreement:
             off = f"{agreements[-1]:.2%} of the pixels have its class, at least {artifact.min_agreement:.1%} wanted"
@@ -260,8 +278,7 @@ def _check(
         else:
             continue
         raise RunError(
-            f"{artifact.path.name} in {reader} differs from the run's own picture of held-out example {number}: {off}; "
-            "nothing was exported"
+            f"{artifact.path.name} in {reader} differs from the run's own picture of held-out example {number}: {off}"
         )
     return Row(
         path=artifact.path,

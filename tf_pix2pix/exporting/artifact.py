@@ -34,6 +34,7 @@ class Source:
     train_inputs: list[np.ndarray]  # input pictures of the training split, [*size, input_channels]
     card: dict[str, Any]  # the model card, all but the parity figures
     formats: tuple[Format, Format] = (EIGHT_BITS, EIGHT_BITS)  # of the inputs and of the targets
+    resize_method: str = "bicubic"  # of inputs, one of images.RESIZE_METHODS
     has_palette: bool = False  # inputs are one-hot or targets classes: pixels are of this colour or of another
     has_lab: bool = False  # a and b are predicted from L
 
@@ -78,6 +79,7 @@ class Artifact:
         (images.Format), for 8 bits of 255. None: no such bound.
       min_psnr: bound, in dB, on the PSNR to the run's own picture, of each picture. None: no such bound.
       min_agreement: of label maps, in place of these: the least share of pixels of each picture with the run's colour.
+      may_be_left_out: where it is beyond its bounds, the others are exported all the same.
     """
 
     path: Path
@@ -86,3 +88,4 @@ class Artifact:
     max_difference: int | None = None
     min_psnr: float | None = None
     min_agreement: float = SAME_LABELS
+    may_be_left_out: bool = False

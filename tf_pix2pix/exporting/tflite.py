@@ -33,6 +33,7 @@ PRECISIONS = {
     "dynamic_int8": {"min_psnr": DYNAMIC_INT8_MIN_PSNR, "min_agreement": DYNAMIC_INT8_MIN_AGREEMENT},
     "int8": {"min_psnr": INT8_MIN_PSNR, "min_agreement": INT8_MIN_AGREEMENT},
 }
+QUANTIZED = ("dynamic_int8", "int8")  # how near they come is a matter of the network, not of the conversion alone
 MAX_RANK = 4  # of tensors, what GPU delegates take
 MAX_BYTES = 2**31  # of a flatbuffer, whose offsets are of 32 bits
 
@@ -40,7 +41,7 @@ MAX_BYTES = 2**31  # of a flatbuffer, whose offsets are of 32 bits
 def export_tflite(source: Source, directory: Path, options: Options) -> Iterator[Artifact]:
     """Writes model-PRECISION.tflite for each of options.tflite_precision; with int8, model-int8-uint8.tflite too.
 
-    Not with palettes the latter, nor int8 at all with Lab, whose arithmetic does not bear 8 bits.
+    Not with palettes the latter, nor int8 at all where 8 bits do not bear what is computed, which is said.
 
     The signature `translate` takes `image`, float32 [1, h, w, input_channels] in [-1, 1], and returns `generated`,
     float32 [1, h, w, output_channels] in [-1, 1]; both are uint8 in model-int8-uint8.tflite, with the scale and zero
@@ -53,12 +54,14 @@ def export_tflite(source: Source, directory: Path, options: Options) -> Iterator
     size = options.tflite_size or source.size
     fixed_size = None if tuple(size) == (0, 0) else tuple(size)
     _check_options(source, options, fixed_size)
-    most = [name for name in PRECISIONS if not (name == "int8" and source.has_lab)]
-    precisions = sorted(options.tflite_precision or most, key=most.index)
-    return _export(source, directory, fixed_size, precisions)
+    precisions = [name for name in PRECISIONS if name in (options.tflite_precision or PRECISIONS)]
+    if options.tflite_precision is None and (why := _why_no_int8(source, fixed_size)):
+        print(f"  no int8: {why}")
+        precisions.remove("int8")
+    return _export(source, directory, fixed_size, precisions, asked_for=options.tflite_precision is not None)
 
 
-def _export(source, directory, fixed_size, precisions):
+def _export(source, directory, fixed_size, precisions, asked_for):
     with tempfile.TemporaryDirectory(prefix=".saved_model-", dir=directory) as saved_model:
         _save(source, fixed_size, saved_model)
         for precision in precisions:
@@ -71,7 +74,8 @@ def _export(source, directory, fixed_size, precisions):
                 check_graph(path)
                 model_card.write_card(path, source.card)
                 reader = reader_of(runtimes.load_tflite(path), source)
-                yield Artifact(path, {"LiteRT": reader}, fixed_size, **_bounds(source, precision))
+                bounds = _bounds(source, precision) | {"may_be_left_out": not asked_for and precision in QUANTIZED}
+                yield Artifact(path, {"LiteRT": reader}, fixed_size, **bounds)
 
 
 def _bounds(source, precision) -> dict[str, float]:
@@ -111,10 +115,8 @@ def _check_options(source, options, fixed_size):
     asked = options.tflite_precision or ()
     if unknown := [precision for precision in asked if precision not in PRECISIONS]:
         raise InputError(f"tflite_precision={listed(unknown)}: it is none of {', '.join(PRECISIONS)}")
-    if source.has_lab and "int8" in asked:
-        raise InputError(
-            "tflite_precision=int8: its 8 bits are too few for color_space=lab; dynamic_int8 is as small and keeps L"
-        )
+    if "int8" in asked and (why := _why_no_int8(source, fixed_size)):
+        raise InputError(f"tflite_precision=int8: {why}")
     if fixed_size and min(fixed_size) < inference.LEAST_SIDE:
         raise InputError(
             f"tflite_size={'x'.join(map(str, fixed_size))}: a height and a width from {inference.LEAST_SIDE} on, or "
@@ -125,6 +127,19 @@ def _check_options(source, options, fixed_size):
             f"{source.generator.count_params():,} parameters are more than the 2 GB of a .tflite file hold; "
             "train with fewer filters, or leave tflite out"
         )
+
+
+def _why_no_int8(source, fixed_size) -> str | None:
+    """What activations in 8 bits do not bear, and the way out. None: they may do."""
+    if source.has_lab:
+        return "its 8 bits are too few for color_space=lab; dynamic_int8 is as small and keeps L"
+    multiple = inference.size_multiple(source.generator)
+    if source.has_palette and (fixed_size is None or any(side % multiple for side in fixed_size)):
+        return (
+            "with a palette its 8 bits hold colours only where nothing is mirrored and cut off: give --tflite_size "
+            f"sides that are multiples of {multiple}; or leave int8 out"
+        )
+    return None
 
 
 def _save(source, fixed_size, directory):
@@ -166,7 +181,7 @@ def _representative(source, fixed_size) -> Iterator[list[np.ndarray]]:
     So the input's range is that of all pictures, not only of those that happen to be there.
     """
     for picture in source.train_inputs:
-        picture = images.resize(picture, fixed_size or source.size, "bicubic")
+        picture = images.resize(picture, fixed_size or source.size, source.resize_method)
         image = images.to_float(picture[np.newaxis], source.formats[0].range).numpy()
         image[:, 0, 0], image[:, 0, -1] = -1, 1
         yield [image]
