@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+import re
 import shutil
 
 import numpy as np
@@ -9,11 +10,14 @@ import pytest
 import tensorflow as tf
 from conftest import TINY, random_picture, write_picture
 from PIL import Image
+from test_training import assert_same_run
 
 from tf_pix2pix import encodings, images, losses, model_card, runs, training
+from tf_pix2pix.cli.translate import main
 from tf_pix2pix.errors import InputError, RunError
 from tf_pix2pix.exporting import export, tflite
 from tf_pix2pix.exporting.artifact import Options
+from tf_pix2pix.input_pipeline import training_batches
 from tf_pix2pix.training import train
 from tf_pix2pix.training.step import build_state, make_train_step
 from tf_pix2pix.translation import Translator
@@ -35,13 +39,15 @@ def write_label_map(path, seed):
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory):
-    """Ten each of label and other (indexed PNG), photo (RGB), gray and mask."""
+    """Ten each of label and other (indexed PNG), photo (RGB), gray, level (class numbers as grays) and mask."""
     root = tmp_path_factory.mktemp("encoded") / "set"
     for number in range(10):
         write_label_map(root / "label" / f"{number}.png", number)
         write_label_map(root / "other" / f"{number}.png", 100 + number)
         write_picture(root / "photo" / f"{number}.png", random_picture(number, 10, 12).repeat(4, 0).repeat(4, 1))
         write_picture(root / "gray" / f"{number}.png", random_picture(number, 40, 48, 1))
+        level = np.random.default_rng(number).integers(0, len(COLORS), (40, 48, 1), np.uint8)
+        write_picture(root / "level" / f"{number}.png", level)
         write_picture(root / "mask" / f"{number}.png", random_picture(number, 40, 48, 1))
     return root
 
@@ -136,6 +142,8 @@ def test_exported_label_maps_have_the_palettes_colours_and_the_runs_classes(labe
     rows = export(label_run, tmp_path / "out", ["saved_model", "tflite", "onnx"], options=options)
     names = ["1", "1", "model-float32.tflite", "model-int8.tflite", "model.onnx"]  # no uint8 interface
     assert [row.path.name for row in rows] == names
+    parity = model_card.read_card(rows[0].path)["parity"]
+    assert parity["C++ session"]["agreement"] == rows[1].agreement
     picture = random_picture(0, 45, 30)
     own = Translator.from_run(label_run).translate(picture)
     for row in rows[1:]:
@@ -265,5 +273,127 @@ def test_the_step_compares_a_and_b(changed):
 def test_a_run_with_masks(folder, tmp_path):
     train(config_of(folder, "label", "photo", mask_dir="mask", steps=1), tmp_path / "run")
     assert runs.read_config(tmp_path / "run").mask_dir == "mask"
-    with pytest.raises(InputError, match="the sub-folders with pictures are gray, label, mask, other, photo"):
+    with pytest.raises(InputError, match="the sub-folders with pictures are gray, label, level, mask, other, photo"):
         train(config_of(folder, "label", "nothing", steps=1), tmp_path / "other")
+
+
+@pytest.fixture
+def looped(monkeypatch):
+    """What run_loop is given by `train`, which then returns."""
+    given = []
+    monkeypatch.setattr(training, "run_loop", lambda *args: given.extend(args))
+    return given
+
+
+@pytest.mark.parametrize(
+    ("a", "b", "fields", "channels"),
+    [
+        ("photo", "label", dict(target_encoding="classes", output_channels=4), (3, 4)),
+        ("photo", "level", dict(target_encoding="classes", output_channels=3), (3, 3)),
+        ("level", "photo", dict(input_encoding="onehot", input_channels=4), (4, 3)),
+    ],
+)
+def test_palettes_have_the_channels_asked_for(folder, tmp_path, looped, a, b, fields, channels):
+    train(config_of(folder, a, b, **fields), tmp_path / "run")
+    state, encoding = looped[2:4]
+    config = runs.read_config(tmp_path / "run")
+    model = encodings.of_pictures(state.generator, encoding, config.input_channels)
+    assert (config.input_channels, config.output_channels) == channels
+    assert (model.input_shape[3], model.output_shape[3]) == channels
+    [palette] = runs.read_palettes(tmp_path / "run", config).values()
+    assert palette.colors.shape == (5, channels["target_encoding" in fields])
+
+
+def test_a_palette_without_a_config_is_of_no_run(folder, tmp_path, looped):
+    """A run killed between the two files was none: what begins here has its own palette."""
+    run_dir = tmp_path / "run"
+    run_dir.mkdir()
+    (run_dir / "palette.json").write_text('{"input": {"colors": [[0, 0, 0], [9, 9, 9]]}}')
+    config = config_of(folder, "label", "photo", input_encoding="onehot", steps=1)
+    train(config, run_dir)
+    np.testing.assert_array_equal(runs.read_palettes(run_dir, config)["input"].colors, COLORS)
+    (run_dir / "palette.json").unlink()  # another search might find others, in another order
+    with pytest.raises(InputError, match="palette.json: No such file.*without its palette the run cannot be used"):
+        train(dataclasses.replace(config, steps=2), run_dir)
+
+
+def test_palettes_and_masks_stopped_and_resumed_are_never_stopped(folder, tmp_path):
+    sides = dict(input_encoding="onehot", target_encoding="classes", mask_dir="mask", ema_decay=0.5)
+    config = config_of(folder, "label", "other", direction="BtoA", steps=4, **sides)
+    train(config, tmp_path / "whole")
+    for steps in (2, 4):
+        train(dataclasses.replace(config, steps=steps), tmp_path / "stopped")
+    assert_same_run(tmp_path / "stopped", tmp_path / "whole", 4)
+    palettes = [(tmp_path / name / "palette.json").read_text() for name in ("whole", "stopped")]
+    assert palettes[0] == palettes[1]
+
+
+@pytest.mark.parametrize(("direction", "fit"), [("AtoB", "stretch"), ("BtoA", "cover"), ("AtoB", "none")])
+def test_a_pixels_weight_is_that_of_its_place_in_both_pictures(tmp_path, looped, direction, fit):
+    """Through all that is done to pairs: the gray side is the mask itself, the palette's side has a colour for each of
+    four levels of it."""
+    for number in range(4):
+        labels = np.random.default_rng(number).integers(0, 4, (8, 12)).repeat(8, 0).repeat(8, 1)
+        level = (85 * labels).astype(np.uint8)[:, :, np.newaxis]
+        for side, picture in {"gray": level, "label": COLORS[labels], "mask": level}.items():
+            write_picture(tmp_path / "set" / side / f"{number}.png", picture)
+    encoding = dict(target_encoding="classes") if direction == "AtoB" else dict(input_encoding="onehot")
+    config = config_of(tmp_path / "set", "gray", "label", direction=direction, fit=fit, resize_a="bilinear")
+    config = dataclasses.replace(config, mask_dir="mask", **encoding)
+    train(config, tmp_path / "run")
+    options = dict(batch_size=2, crop_size=(32, 32), flip=True, seed=1)
+    for batch in training_batches(looped[4], **options).take(6):
+        *sides, weights = (part.numpy() for part in batch)
+        gray, labels = sides if direction == "AtoB" else sides[::-1]
+        np.testing.assert_allclose(weights, (gray + 1) / 2, atol=1e-6)
+        assert np.ptp(weights) > 0.3
+        of_labels = np.argmin([np.abs(labels - images.to_float(color)).sum(axis=-1) for color in COLORS[:4]], axis=0)
+        assert (np.abs(3 * weights[..., 0] - of_labels) < 0.51).mean() > 0.8  # but for what bilinear has between
+
+
+@pytest.mark.parametrize("side", ["input", "output"])
+def test_a_range_would_change_a_palettes_colours(folder, side):
+    encoding = dict(input_encoding="onehot") if side == "input" else dict(target_encoding="classes")
+    with pytest.raises(InputError, match=f"{side}_range=0.0,100.0: the colours of a palette"):
+        config_of(folder, "label", "other", **encoding, **{f"{side}_range": (0.0, 100.0)})
+
+
+def test_colours_that_the_palette_has_not_are_said_when_they_are_translated(label_run, folder, tmp_path, capsys):
+    export(label_run, tmp_path / "out", ["onnx"])
+    write_picture(tmp_path / "in" / "strange.png", np.full((20, 20, 3), 77, np.uint8))
+    shutil.copy(folder / "label" / "0.png", tmp_path / "in" / "known.png")
+    for number, model in enumerate((label_run, tmp_path / "out" / "model.onnx")):
+        capsys.readouterr()
+        assert main(["translate", f"--model={model}", f"{tmp_path / 'in'}", f"--output={tmp_path}/{number}"]) == 0
+        said = capsys.readouterr().err
+        assert re.search("1 have colours that the model's palette has not.*strange.png .100.00% of its pixels.", said)
+        assert "known.png" not in said
+
+
+def test_tflite_of_another_size_is_measured_on_label_maps_that_are_not_mixed(label_run, tmp_path, monkeypatch):
+    measured = []
+    own = tflite._representative
+
+    def representative(*args):
+        for sample in own(*args):
+            measured.append(sample)
+            yield sample
+
+    monkeypatch.setattr(tflite, "_representative", representative)
+    monkeypatch.setitem(tflite.PRECISIONS["int8"], "min_agreement", 0.0)
+    export(label_run, tmp_path, ["tflite"], options=Options(tflite_precision=("int8",), tflite_size=(64, 96)))
+    assert measured
+    for [picture] in measured:
+        assert picture.shape == (1, 64, 96, 3)
+        assert colors_of(images.to_uint8(picture[:, 1:]).numpy()) <= colors_of(COLORS)
+
+
+def test_int8_of_sizes_that_are_padded_is_refused_with_a_palette(label_run, tmp_path, capsys):
+    """What is mirrored and cut off in 8 bits is half a level off: of other colours than the palette's."""
+    options = dict(tflite_size=(48, 64), tflite_precision=("int8",))
+    with pytest.raises(InputError, match="int8: with a palette.* sides that are multiples of 32; or leave int8 out"):
+        export(label_run, tmp_path, ["tflite"], options=Options(**options))
+    rows = export(label_run, tmp_path / "most", ["tflite"], options=Options(tflite_size=(48, 64)))
+    assert [row.path.name for row in rows][:2] == ["model-float32.tflite", "model-float16.tflite"]
+    assert not any("-int8" in row.path.name for row in rows)
+    assert "  no int8: with a palette" in capsys.readouterr().out

@@ -14,6 +14,7 @@ from tf_pix2pix import images, inference, model_card, runs, runtimes, tasks, til
 from tf_pix2pix.config import TrainConfig
 from tf_pix2pix.errors import InputError, RunError, reason
 from tf_pix2pix.formats import formats_of
+from tf_pix2pix.palettes import Palette, count_strange
 
 UNKNOWN_MAX_PIXELS = 2**20  # of a tile for a server that refuses the whole: any generator stays within 2 GB
 UNKNOWN_MULTIPLE = 256  # the largest that a U-Net of the paper has
@@ -43,13 +44,14 @@ class Translator:
         multiple: int = UNKNOWN_MULTIPLE,  # what sides are padded to multiples of
         fixed_size: tuple[int, int] | None = None,  # the only (height, width) that generate takes
         make_noisy: Callable[[], Callable] | None = None,  # -> (image, noise_seed, number of the variant) -> generated
+        input_palette: Palette | None = None,
     ):
         if max_pixels is not None and max_pixels < 1:
             raise InputError(f"max_pixels={max_pixels} is too small; the least is 1")
         self.config, self.max_pixels = config, max_pixels
         self.formats = formats_of(config) if config else (images.EIGHT_BITS, images.EIGHT_BITS)
         self._generate, self._multiple, self._fixed_size = generate, multiple, fixed_size
-        self._make_noisy = make_noisy
+        self._make_noisy, self._input_palette = make_noisy, input_palette
         self._make_input = config and tasks.input_maker(config.task, self.formats[0], **config.task_settings)
 
     @classmethod
@@ -68,12 +70,14 @@ class Translator:
                 raise InputError(f"{run_dir}: {error}") from None
             return lambda image, noise_seed, number: noisy(image, np.array([noise_seed, number], np.int32)).numpy()
 
+        config = runs.read_config(run_dir)
         return cls(
             lambda image: translate(image).numpy(),
-            config=runs.read_config(run_dir),
+            config=config,
             max_pixels=inference.max_pixels(generator) if max_pixels is None else max_pixels,
             multiple=inference.size_multiple(generator),
             make_noisy=make_noisy,
+            input_palette=runs.read_palettes(run_dir, config).get("input"),
         )
 
     @classmethod
@@ -93,7 +97,11 @@ class Translator:
 
     @classmethod
     def from_server(cls, url: str, max_pixels: int | None = None) -> "Translator":
-        """From TensorFlow Serving's REST address, http://HOST:8501/v1/models/NAME."""
+        """From TensorFlow Serving's REST address, http://HOST:8501/v1/models/NAME.
+
+        A server does not say whether it gives label maps: those that it refuses as too large are blended where tiles
+        meet, and have other colours than the palette's there.
+        """
         return cls._from_artifact(runtimes.connect(url.rstrip("/")), max_pixels)
 
     @classmethod
@@ -135,7 +143,7 @@ class Translator:
             return runs.read_config(path)
         is_file = path.suffix.lower() in (".tflite", ".onnx")
         card = model_card.read_card(path if is_file else runtimes.latest_version(path))
-        return None if card is None else _config_in(card, path)
+        return None if card is None else _read(card, path)[0]
 
     @classmethod
     def _from_artifact(cls, runtime: runtimes.Runtime, max_pixels: int | None) -> "Translator":
@@ -143,14 +151,22 @@ class Translator:
             return cls(runtime.generate, max_pixels=max_pixels, fixed_size=runtime.fixed_size)
         if max_pixels is not None and runtime.fixed_size:
             raise InputError(f"max_pixels={max_pixels}: {runtime.source} takes pictures of one size only")
-        config = _config_in(runtime.card, runtime.source)
+        config, input_palette = _read(runtime.card, runtime.source)
         return cls(
             runtime.generate,
             config=config,
             max_pixels=int(runtime.card["max_pixels"]) if max_pixels is None else max_pixels,
             multiple=int(runtime.card["size_multiple"]),
             fixed_size=runtime.fixed_size,
+            input_palette=input_palette,
         )
+
+    def strange_pixels(self, picture: np.ndarray) -> int:
+        """How many pixels of a picture that the model takes have none of the colours of its palette of inputs, and are
+        taken for the nearest; 0 where it has no such palette, or does not say."""
+        if self._input_palette is None:
+            return 0
+        return count_strange(self._checked(picture, task=False), self._input_palette.colors)
 
     def translate(
         self,
@@ -307,8 +323,8 @@ class Translator:
         return translated[before[0] : before[0] + size[0], before[1] : before[1] + size[1]]
 
 
-def _config_in(card: dict[str, Any], source: str | os.PathLike) -> TrainConfig:
-    """The config in a model card. Raises InputError where the card is not one of ours."""
+def _read(card: dict[str, Any], source: str | os.PathLike) -> tuple[TrainConfig, Palette | None]:
+    """The config in a model card, and the palette of inputs. Raises InputError where the card is not one of ours."""
     try:
         config = TrainConfig.from_json(json.dumps(card["config"]))
         if int(card["max_pixels"]) < 1 or int(card["size_multiple"]) < 1:
@@ -316,9 +332,10 @@ def _config_in(card: dict[str, Any], source: str | os.PathLike) -> TrainConfig:
         if None in (config.input_channels, config.output_channels):
             raise ValueError("a number is missing")
         formats_of(config)
+        palette = Palette.from_json(card["palettes"]["input"]) if "input" in config.palette_sides else None
     except (KeyError, TypeError, ValueError) as error:  # InputError is a ValueError
         raise InputError(f"the model card in {source} is not one that this version writes: {error}") from None
-    return config
+    return config, palette
 
 
 def _run(generate: Callable, picture: np.ndarray, *how) -> np.ndarray:

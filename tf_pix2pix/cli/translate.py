@@ -28,7 +28,7 @@ FLAGS = [
         "what the results are written as (default: as --output ends, or npy for floats and png for all else)",
         choices=("png", "tiff", "npy"),
     ),
-    Flag("checkpoint", "of a run: best (by L1 on the held-out pairs), latest, or a step", default="best"),
+    Flag("checkpoint", "of a run: best (on the held-out pairs), latest, or a step", default="best"),
     Flag(
         "resize",
         "translate in the picture's own size, or resized to the size trained on and back",
@@ -172,13 +172,15 @@ def _translate_all(translator, jobs: dict[Path, list[Path]], settings: dict[str,
         raise InputError("a server does not say which half is the input; give --direction=AtoB (left) or BtoA (right)")
     options = {name: settings[name] for name in ("resize", "samples", "noise_seed", "task", "enlarge")}
     translator.check(**options)
-    failed = []
+    failed, strange = [], []
     for path, results in tqdm(jobs.items(), unit="picture", disable=None):
         try:
             picture = images.decode(path.read_bytes())
             if settings["side_by_side"]:  # of the target, a task makes the input
                 picture = images.split_side_by_side(picture)[(direction == "BtoA") != settings["task"]]
             translated = translator.translate(picture, **options)
+            if pixels := translator.strange_pixels(picture):
+                strange.append(f"{path} ({pixels / (picture.shape[0] * picture.shape[1]):.2%} of its pixels)")
             for result, variant in zip(results, translated if settings["samples"] else [translated], strict=True):
                 result.parent.mkdir(parents=True, exist_ok=True)
                 images.write(result, variant)
@@ -187,6 +189,12 @@ def _translate_all(translator, jobs: dict[Path, list[Path]], settings: dict[str,
             said = f"{error.filename}: {error.strerror}" if getattr(error, "filename", None) else f"{path}: {error}"
             tqdm.write(f"error: {said}", file=sys.stderr)
     print(f"{len(jobs) - len(failed)} of {len(jobs)} pictures translated into {settings['output']}")
+    if strange:
+        print(
+            f"{len(strange)} have colours that the model's palette has not, which were taken for the nearest: "
+            f"{listed(strange, most=3)}",
+            file=sys.stderr,
+        )
     if failed:
         raise RunError(f"{len(failed)} of {len(jobs)} pictures could not be translated: {listed(failed)}")
 
