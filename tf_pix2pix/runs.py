@@ -241,9 +241,10 @@ def read_examples(run_dir: str | os.PathLike, split: str) -> list[tuple[np.ndarr
 
 
 def find_checkpoint(run_dir: str | os.PathLike, checkpoint: str) -> tuple[Path, int]:
-    """The folder and the step of a checkpoint: "best" (by L1 on the held-out pairs), "latest", or a step.
+    """The folder and the step of a checkpoint: "best", "latest", or a step.
 
-    Before the first evaluation the latest is the best that there is.
+    The best has the least L1 on the held-out pairs, or of classes the highest mean IoU. Before the first evaluation
+    the latest is the best that there is.
 
     Raises:
       InputError: there is no such checkpoint.
@@ -265,7 +266,7 @@ def restore_generator(run_dir: str | os.PathLike, checkpoint: str = "best") -> k
     colour spaces are inside.
 
     Args:
-      checkpoint: "best" (by L1 on the held-out pairs), "latest", or a step of which there is a checkpoint.
+      checkpoint: "best", "latest", or a step, as for find_checkpoint.
 
     Returns:
       A Keras model: float32 [n, h, w, input_channels] -> [n, h, w, output_channels] in [-1, 1]; call it with

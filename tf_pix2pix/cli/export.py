@@ -23,10 +23,10 @@ def _flags() -> list[Flag]:
         Flag("run_dir", "the run directory, as training wrote it"),
         Flag("output_dir", "the folder that the exports go to"),
         Flag("format", "what to export", list, ["saved_model", "tflite"], table_keys("exporting.EXPORTERS")),
-        Flag("checkpoint", "best (by L1 on the held-out pairs), latest, or a step", default="best"),
+        Flag("checkpoint", "best (on the held-out pairs), latest, or a step", default="best"),
         Flag(
             "tflite_precision",
-            "what TFLite files store weights in (default: all)",
+            "what TFLite files store weights in (default: all that are near enough to the run)",
             list,
             None,
             precisions,

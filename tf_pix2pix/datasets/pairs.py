@@ -41,7 +41,7 @@ class Pairs:
 
 
 def decode_picture(name: object, encoded: bytes) -> np.ndarray:
-    """A file's bytes -> uint8 [h, w, c], as images.decode. Raises InputError naming the file."""
+    """A file's bytes -> [h, w, c], as images.decode. Raises InputError naming the file."""
     try:
         return images.decode(encoded)
     except ValueError as error:
