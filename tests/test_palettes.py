@@ -11,7 +11,7 @@ from tf_pix2pix import images
 from tf_pix2pix.datasets.pairs import Pairs
 from tf_pix2pix.errors import InputError
 from tf_pix2pix.input_pipeline import prepare
-from tf_pix2pix.palettes import Palette, Snapped, count_strange, find_palette, fitting, read_palette
+from tf_pix2pix.palettes import NoisyColors, Palette, Snapped, count_strange, find_palette, fitting, read_palette
 
 COLORS = np.array([[0, 0, 170], [255, 85, 0], [0, 255, 255], [170, 255, 85]], np.uint8)
 
@@ -50,6 +50,21 @@ def test_the_noise_of_jpeg_is_refused_and_the_clear_colours_named():
         find_palette(pairs_of(*(as_jpeg(label_map(seed)) for seed in range(3))), 1, "the target side (B)")
     clear = np.array(json.loads(str(error.value)[str(error.value).index("{") :])["colors"])
     assert all(np.abs(clear[:4] - color).max(axis=1).min() <= 2 for color in COLORS)  # the most frequent come first
+
+
+def test_photos_on_one_colour_are_no_label_maps():
+    photo = np.full((200, 200, 3), 255, np.uint8)
+    photo[50:120, 60:150] = np.random.default_rng(0).normal(120, 50, (70, 90, 3)).clip(0, 255)
+    with pytest.raises(InputError, match="leave it in colours"):
+        find_palette(pairs_of(as_jpeg(photo, 95)), 1, "B")
+
+
+def test_the_colours_under_the_noise_are_those_of_all_pictures():
+    pictures = [as_jpeg(label_map(seed, COLORS[seed : seed + 3])) for seed in range(2)]
+    with pytest.raises(NoisyColors, match="in 2 of its pictures") as error:
+        find_palette(pairs_of(*pictures), 1, "B")
+    clear = np.array(error.value.colors)
+    assert all(np.abs(clear - color).max(axis=1).min() <= 3 for color in COLORS.astype(int))
 
 
 def test_photos_are_refused():
