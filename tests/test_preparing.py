@@ -147,6 +147,14 @@ def test_resizing_is_antialiased_by_half_and_nearest_where_asked(tmp_path):
     small = pictures.read(tmp_path / "out" / "1.png").pixels.astype(int)
     assert (small[:, 4:] == 255).all()
     assert abs(small[:, :4] - 100).max() < 30  # nearest would give 0 or 200
+    for number, side in enumerate("xy"):
+        half = picture[:, :16] if number else picture[:, :16][::-1]
+        write_picture(tmp_path / "two" / side / "1.png", half)
+    for near, smooth in (("x", "y"), ("y", "x")):
+        method = {f"resize_{'ab'['xy'.index(near)]}": "nearest"}
+        preparing.resize(str(tmp_path / "two"), str(tmp_path / near), size=(4, 4), **method)
+        assert {*np.unique(pictures.read(tmp_path / near / near / "1.png").pixels)} <= {0, 200}
+        assert abs(pictures.read(tmp_path / near / smooth / "1.png").pixels.astype(int) - 100).max() < 30
     preparing.resize(str(tmp_path / "in"), str(tmp_path / "near"), size=(4, 4), resize_a="nearest")
     assert {*np.unique(pictures.read(tmp_path / "near" / "1.png").pixels)} <= {0, 200, 255}
 
@@ -245,6 +253,7 @@ def test_uneven_groups_go_where_most_is_wanted():
         (dict(group="("), r"\( is no regular expression: "),
         (dict(group="s"), "1 groups of 40 pairs cannot be shared"),
         (dict(fractions=(0.5, 0.4)), "they must be 0 or more, and 1 in all"),
+        (dict(fractions=(float("nan"), 0.5)), "--fractions=nan,0.5: they must be 0 or more"),
         (dict(counts=(30, 5, 4)), "there are 40 pairs; one number may be 'rest'"),
         (dict(counts=(None, 41, 0)), "--counts=rest,41,0 do not add up: there are 40 pairs"),
         (dict(counts=(None, None, 2)), "at most one of them 'rest'"),

@@ -39,7 +39,7 @@ def wanted_counts(total: int, fractions: Sequence[float] | None, counts: Sequenc
       InputError: they are not as many as there are pairs.
     """
     if counts is None:
-        if any(fraction < 0 for fraction in fractions) or abs(sum(fractions) - 1) > 1e-6:
+        if any(fraction < 0 for fraction in fractions) or not abs(sum(fractions) - 1) <= 1e-6:  # nan too
             raise InputError(f"--fractions={','.join(map(str, fractions))}: they must be 0 or more, and 1 in all")
         ends = [round(total * sum(fractions[: number + 1])) for number in range(len(fractions))]
         return [end - start for start, end in zip([0, *ends], ends, strict=False)]
