@@ -148,6 +148,14 @@ def test_missing_cut_and_damaged_shards_are_named(packed):
         load_pairs(str(packed))
 
 
+def test_an_index_without_held_out_pairs_is_named(packed):
+    index = json.loads((packed / shards.INDEX).read_text())
+    index["shards"] = {name: shard for name, shard in index["shards"].items() if shard["split"] == "train"}
+    (packed / shards.INDEX).write_text(json.dumps(index))
+    with pytest.raises(InputError, match="shards.json has no shards to train on or none held out"):
+        load_pairs(str(packed))
+
+
 @pytest.mark.parametrize("text", ["", "[]", "{}", '{"format": "x", "shards": {}}', '{"format": "tf_pix2pix shards 1"}'])
 def test_a_damaged_index_is_named_and_made_again(two_folders, packed, text):
     (packed / shards.INDEX).write_text(text)
@@ -169,7 +177,8 @@ def test_shards_of_photos_are_for_tasks(tmp_path, packed):
         for index in range(len(pairs)):
             for side in (0, 1):
                 np.testing.assert_array_equal(pairs.read(index)[side], splits[split].read(index)[side])
-    assert not load_pairs(str(tmp_path / "out"))["train"].verified
+    with pytest.raises(InputError, match="out holds plain photos, not pairs; give the --task"):
+        load_pairs(str(tmp_path / "out"))
     with pytest.raises(InputError, match="shards holds pairs of files; a task takes plain photos"):
         load_pairs(str(packed), photos=True)
 

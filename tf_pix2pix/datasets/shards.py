@@ -40,8 +40,9 @@ def write_shard(path: Path, records: Iterable[tuple[Sequence[str], Sequence[byte
 
 
 def read_index(folder: str | Path) -> dict[str, dict[str, Any]]:
-    """The shards of a folder: file name -> "split", "pairs" (how many), "bytes", "names" (of each pair's files), and
-    "kind", what all of them are: [[dtype, channels] of A, of B], of photos one such, or null where they differ.
+    """The shards of a folder: file name -> "split", "pairs" (how many), "bytes", "names" (of each pair's files),
+    "photos" (whether they are such), and "kind", what all of them are: [[dtype, channels] of A, of B], of photos one
+    such, or null where they differ.
 
     Raises:
       InputError: the index is damaged or of another version.
@@ -76,7 +77,7 @@ def load(folder: str | Path, *, photos: bool = False) -> dict[str, Pairs]:
 
     Raises:
       InputError: the index is damaged, or a shard is missing or not as it was written; photos are asked for where
-        there are pairs of files.
+        there are pairs of files, or pairs where there are photos.
     """
     index = read_index(folder)
     for name, shard in index.items():
@@ -87,6 +88,8 @@ def load(folder: str | Path, *, photos: bool = False) -> dict[str, Pairs]:
             raise InputError(f"{path} {what}; copy the folder again, or make the shards again")
     by_split = {split: [name for name in sorted(index) if index[name]["split"] == split] for split in SPLITS}
     pairs = {split: _pairs(Path(folder), names, index, photos) for split, names in by_split.items() if names}
+    if not {"train", "val"} <= pairs.keys():
+        raise InputError(f"{Path(folder, INDEX)} has no shards to train on or none held out; make the shards again")
     if "test" not in pairs:
         pairs["test"] = pairs["val"]
         print(f"{folder}: no test shards; val is used as test")
@@ -98,6 +101,8 @@ def _pairs(folder: Path, shards: Sequence[str], index: dict[str, dict[str, Any]]
     files = [pair for shard in shards for pair in index[shard]["names"]]
     if photos and any(len(pair) != 1 for pair in files):
         raise InputError(f"{folder} holds pairs of files; a task takes plain photos (shards made with --single)")
+    if not photos and any(index[shard].get("photos") for shard in shards):
+        raise InputError(f"{folder} holds plain photos, not pairs; give the --task that makes the inputs of them")
     try:
         source = ArrayRecordDataSource([str(folder / shard) for shard in shards])
     except (RuntimeError, ValueError) as error:

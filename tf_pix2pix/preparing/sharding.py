@@ -70,6 +70,7 @@ def _write(
             "pairs": len(names),
             "bytes": beside.stat().st_size,
             "kind": [list(picture) for picture in kinds.pop()] if len(kinds) == 1 else None,
+            "photos": photos,
             "names": names,
         }
         with _index_lock:
