@@ -31,7 +31,7 @@ def test_a_fine_set(folder, run):
     code, out, err = run("set/")
     assert code == 0, err
     assert out.splitlines()[-1] == "set/ is fine"
-    assert "train        5  A     64x64                  uint8 x 3" in out
+    assert "train        5  A      64x64                  uint8 x 3" in out
     assert sorted(folder.iterdir()) == before
     assert json.loads((folder.parent / "data_check_set" / "report.json").read_text())["verdict"] == "fine"
 
@@ -43,7 +43,7 @@ def test_a_set_that_would_harm(folder, run):
     code, out, err = run("set", "--output_dir=out")
     assert code == 1
     assert err.startswith("error: training on set would be harmed: ") and len(err.splitlines()) == 1
-    assert "1 pair cannot be read" in err and "train and in val" in err
+    assert "1 pair that cannot be read" in err and "train and in val" in err
     assert "    3.png (3.png: it is not a PNG" in out
     assert json.loads((folder.parent / "out" / "report.json").read_text())["verdict"] == "harmful"
 
@@ -63,6 +63,10 @@ def test_long_lists_are_cut_on_the_terminal_only(folder, run):
 @pytest.mark.parametrize(
     "words, said",
     [
+        (("set", "--task=draw"), "task=draw is unknown; choose one of colorize"),
+        (("set", "--task=edges", "--mask_dir=m"), "task=edges is for a folder of plain photos"),
+        (("set", "--mask_dir=m"), "set/m is no folder"),
+        (("set", "--crop_size=0"), "--crop_size: the least is 1"),
         ((), "0 are given"),
         (("set", "other"), "2 are given"),
         (("nowhere",), "neither a folder nor a known data set"),
@@ -95,3 +99,18 @@ def test_warnings_do_not_fail(folder, run):
     assert code == 0
     assert "warning: 1 file of formats that training passes over: it reads .png" in out and "    5.tga\n" in out
     assert out.splitlines()[-1] == "set is fine; the warnings are worth a look"
+
+
+def test_photos_for_a_task(folder, run):
+    """Smaller than training's size they are named, unless another one is given."""
+    code, out, err = run("set", "--task=colorize")
+    assert code == 0, err
+    assert "train        5  photo  128x64                 uint8 x 3" in out
+    assert "warning: 6 photos smaller than 256x256: " in out
+    code, out, err = run("set", "--task=colorize", "--crop_size=64x128")
+    assert out.splitlines()[-1] == "set is fine" and "smaller" not in out
+
+
+def test_what_is_cut_in_halves_is_said(folder, run):
+    assert "A is the left half of each picture, B the right one; plain photos are checked with --task" in run("set")[1]
+    assert "left half" not in run("set", "--task=edges")[1]

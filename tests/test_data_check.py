@@ -10,7 +10,7 @@ from PIL import Image
 
 from tf_pix2pix import images, preparing
 from tf_pix2pix.data_check import check, drawings, duplicates, gathering, registration
-from tf_pix2pix.data_check.looking import as_rgb, open_files, reduce
+from tf_pix2pix.data_check.looking import as_rgb, reduce
 from tf_pix2pix.datasets import DATASETS, RECORD
 from tf_pix2pix.datasets.pairs import Pairs
 from tf_pix2pix.datasets.synthetic_facades import facade
@@ -50,9 +50,9 @@ def pair(name, split="train"):
 
 
 def test_nothing_is_found_in_a_clean_set(clean, tmp_path, monkeypatch):
-    monkeypatch.setattr(gathering, "AHEAD", 7)
+    monkeypatch.setattr(gathering, "AHEAD", 29)  # one of thirty is left
     report = check(clean, tmp_path / "out")
-    assert report["findings"] == []
+    assert found(report) == {"label_maps_B": ("note", [])}
     assert report["verdict"] == "fine"
     assert report["splits"]["train"] == {"pairs": 30, "smallest": [[112, 128]] * 2, "largest": [[112, 128]] * 2}
     assert report["registration"]["measured"] == 1
@@ -136,6 +136,7 @@ def test_every_planted_defect_is_found_and_nothing_else(clean, tmp_path):
         "alpha_B": ("warning", of_train("b", "9.webp")),  # as Pillow decodes animations
         "binary_B": ("note", of_train("b", "11.png")),
         "gray_B": ("note", of_train("b", "11.png")),
+        "label_maps_B": ("note", []),
     }
     named = {"unreadable": [pair("0"), pair("1")], "sizes": [pair("2")], "shifted": [pair("19")]}
     assert found_now.keys() == expected.keys() | named.keys()
@@ -182,7 +183,7 @@ def test_side_by_side_folders(tmp_path, splits):
     assert list(report["splits"]) == (["train", "val"] if splits == ("",) else list(splits))
     assert sum(split["pairs"] for split in report["splits"].values()) == 21
     kinds = found(report)
-    assert list(kinds) == ["halves", "palette_A"]
+    assert list(kinds) == ["halves", "palette_A", "label_maps_B"]
     assert "odd.png: it is 223 pixels wide, an odd number" in kinds["halves"][1][0]
 
 
@@ -197,7 +198,8 @@ def test_pairs_of_a_named_set_are_checked_once(tmp_path, monkeypatch):
     monkeypatch.setitem(DATASETS, "facades", lambda name, data_dir, size: splits)
     report = check("facades", tmp_path)
     assert {split: row["pairs"] for split, row in report["splits"].items()} == {"train": 5, "val": 1}
-    assert found(report) == {"unreadable": ("error", ["set/2 (set/2 is damaged)"])}
+    expected = {"unreadable": ("error", ["set/2 (set/2 is damaged)"]), "label_maps_B": ("note", [])}
+    assert found(report) == expected
 
 
 def test_a_folder_in_which_nothing_pairs_is_refused(tmp_path):
@@ -257,6 +259,7 @@ def test_no_shift_between_pictures_that_have_nothing_in_common():
         a, b = (reduce(image.resize((128, 128)).convert("RGB")) for image in coarse)
         assert registration.estimate(a, b, SIZE).strength < registration.STRONG
     assert registration.estimate(a[:31], a[:31], (31, 128)) is None  # too small to tell
+    assert registration.estimate(a[:32], a[:32], (32, 128)).strength > registration.STRONG
     assert registration.estimate(*[np.ones((64, 64, 3), np.float32)] * 2, (64, 64)) is None
 
 
@@ -280,20 +283,210 @@ def test_the_real_facades_have_nothing_that_would_harm(real_facades, tmp_path):
         members = [member for member in archive if re.search(r"/(val/\d+|train/1\d)\.jpg", member.name)]
         archive.extractall(tmp_path, members, filter="data")
     report = check(tmp_path / "facades", tmp_path / "out")
-    assert report["findings"] == []
+    assert found(report) == {"noisy_labels_B": ("warning", [])}  # they are JPEGs
     assert report["registration"]["measured"] > 0.9
 
 
-def test_one_picture_of_16_bits_is_told(tmp_path):
-    for number in range(3):
+def write_array(path, array):
+    path.unlink(missing_ok=True)
+    np.save(path.with_suffix(".npy"), array)
+
+
+def test_a_side_of_several_depths_is_an_error(tmp_path):
+    for number in range(5):
         write_pair(tmp_path / "set", "train", number, photo=FACADES[number][0][:, :, :1])
-    deep = tmp_path / "set" / "train" / "a" / "1.png"
-    Image.fromarray(FACADES[1][0][:, :, 0].astype(np.uint16) * 257).save(deep)
-    assert open_files([deep, deep]).traits == (frozenset({"16-bit"}),) * 2
-    told = found(check(tmp_path / "set", tmp_path / "out"))
-    severity, files = told.get("unreadable") or told["16-bit_A"]
-    assert severity in ("error", "warning") and len(files) == 1
-    assert "1.png: it has 16 bits a channel" in files[0] or files == of_train("a", "1.png")
+    a, b = tmp_path / "set" / "train" / "a", tmp_path / "set" / "train" / "b"
+    for number in range(1, 5):
+        Image.fromarray(FACADES[number][0][:, :, 0].astype(np.uint16) * 257).save(a / f"{number}.png")
+    write_array(b / "2.png", FACADES[2][1].astype(np.float32))
+    (b / "3.png").unlink()
+    images.write(b / "3.tif", FACADES[3][1].astype(np.uint16) * 257)
+    report = check(tmp_path / "set", tmp_path / "out")
+    kinds = found(report)
+    assert kinds.keys() == {"depths_A", "depths_B", "gray_A"}
+    assert kinds["depths_A"] == ("error", of_train("a", "0.png"))
+    assert kinds["depths_B"] == ("error", of_train("b", "2.npy", "3.tif"))
+    of_a, of_b = report["findings"][:2]
+    assert of_a["title"] == "pictures of A of several depths: 1 of 8 bits a channel, 4 of 16 bits a channel"
+    assert "--input_depth=uint16" in of_a["advice"] and "uint16" not in of_b["advice"]
+
+
+def test_a_side_of_one_depth_is_none_to_worry_about(tmp_path):
+    """Floats too, also large ones, but for those that are not finite."""
+    for number in range(5):
+        write_pair(tmp_path / "set", "train", number)
+        a, b = tmp_path / "set" / "train" / "a", tmp_path / "set" / "train" / "b"
+        images.write(a / f"{number}.png", FACADES[number][0].astype(np.uint16) * 100)
+        array = FACADES[number][1].astype(np.float32) * np.float32(1e36)
+        array[3, 4] = (np.nan, np.inf, 0, 0, 0)[number]
+        write_array(b / f"{number}.png", array - np.float32(1e38))
+    kinds = found(check(tmp_path / "set", tmp_path / "out"))
+    assert kinds.keys() == {"unreadable", "16-bit_A", "floats_B"}
+    severity, names = kinds["unreadable"]
+    assert severity == "error" and len(names) == 2 and all("values that are not finite" in name for name in names)
+    assert kinds["16-bit_A"][0] == kinds["floats_B"][0] == "note"
+    rows = json.loads((tmp_path / "out" / "report.json").read_text())["statistics"]
+    assert all(np.isfinite(row["std"]).all() for row in rows)
+
+
+def write_photos(root):
+    for number in range(40):
+        write_picture(root / ("train" if number < 30 else "val") / f"{number}.png", FACADES[number][0])
+
+
+def test_every_planted_defect_of_photos_is_found_and_nothing_else(tmp_path):
+    root = tmp_path / "set"
+    write_photos(root)
+    assert check(root, tmp_path / "clean", task="colorize")["findings"] == []
+    train = root / "train"
+    (train / "0.png").write_bytes((train / "0.png").read_bytes()[:4000])
+    opaque = np.full((*SIZE, 1), 255, np.uint8)
+    write_picture(train / "1.png", np.dstack([FACADES[1][0], opaque]))  # which training leaves out
+    write_picture(train / "2.png", np.dstack([FACADES[2][0], opaque - 1]))
+    write_picture(train / "3.png", np.repeat(FACADES[3][0][:, :, :1], 3, axis=2))
+    write_picture(train / "4.png", np.full((*SIZE, 3), (9, 99, 9), np.uint8))
+    write_picture(train / "5.jpg", FACADES[35][0][::-1])  # beside 5.png
+    write_picture(train / "6.png", FACADES[6][0][:, :99])  # narrow, and an odd width
+    write_picture(train / "7.png", FACADES[7][0][:99])
+    shutil.copy(train / "8.png", train / "copy.png")
+    write_picture(train / "mirrored.png", np.fliplr(FACADES[9][0]))
+    shutil.copy(train / "10.png", root / "val" / "leak.png")
+    Image.fromarray(FACADES[11][0]).save(root / "val" / "near.jpg", quality=30)
+    images.write(train / "12.png", FACADES[12][0].astype(np.uint16) * 257)
+    (train / "IMG_1.HEIC").write_bytes(b"as from a phone")
+
+    report = check(root, tmp_path / "out", task="colorize", crop_size=(100, 100))
+    kinds = found(report)
+    expected = {
+        "same_name": ("error", [["train/5.jpg", "train/5.png"]]),
+        "depths_photo": ("error", ["train/12.png"]),
+        "leak_exact": ("error", [["train/10.png", "val/leak.png"]]),
+        "leak_near": ("error", [["train/11.png", "val/near.jpg"]]),
+        "duplicate_exact": ("warning", [["train/8.png", "train/copy.png"]]),
+        "duplicate_near": ("warning", [["train/9.png", "train/mirrored.png"]]),
+        "constant_photo": ("warning", ["train/4.png"]),
+        "colourless_photo": ("warning", ["train/3.png"]),
+        "small": ("warning", ["train/6.png (99x128)", "train/7.png (112x99)"]),
+        "passed_over": ("warning", ["train/IMG_1.HEIC"]),
+    }
+    named = {"unreadable": "train/0.png (0.png: ", "transparent": "train/2.png (it has transparency"}
+    assert kinds.keys() == expected.keys() | named.keys()
+    assert {kind: kinds[kind] for kind in expected} == expected
+    for kind, start in named.items():
+        assert kinds[kind][0] == "error" and len(kinds[kind][1]) == 1 and kinds[kind][1][0].startswith(start)
+    assert report["splits"]["train"] == {"photos": 32, "smallest": [[99, 99]], "largest": [[112, 128]]}
+    assert report["registration"] is None
+    assert sorted(path.name for path in (tmp_path / "out").iterdir()) == ["contact_sheet.png", "report.json"]
+
+
+def test_gray_photos_are_for_other_tasks(tmp_path):
+    for number in range(10):
+        write_picture(tmp_path / "set" / f"{number}.png", FACADES[number][0][:, :, :1])
+    for number in range(10, 12):
+        write_picture(tmp_path / "set" / f"{number}.png", FACADES[number][0])
+    colorize = check(tmp_path / "set", tmp_path / "1", task="colorize")
+    assert {kind: (severity, len(files)) for kind, (severity, files) in found(colorize).items()} == {
+        "colourless_photo": ("error", 10)
+    }
+    denoise = check(tmp_path / "set", tmp_path / "2", task="denoise")
+    assert (list(found(denoise)), denoise["verdict"]) == (["gray_photo"], "fine")
+
+
+def test_shards_of_photos_are_checked_as_their_folder_is(clean, tmp_path):
+    write_photos(tmp_path / "set")
+    shutil.copy(tmp_path / "set" / "train" / "1.png", tmp_path / "set" / "val" / "1.png")
+    preparing.shards(str(tmp_path / "set"), str(tmp_path / "shards"), single=True)
+    of_folder, of_shards = (check(tmp_path / name, tmp_path / "out", task="edges") for name in ("set", "shards"))
+    assert list(found(of_folder)) == list(found(of_shards)) == ["leak_exact"]
+    assert of_folder["splits"] == of_shards["splits"] and of_folder["statistics"] == of_shards["statistics"]
+    with pytest.raises(InputError, match="shards holds plain photos, not pairs; give the --task"):
+        check(tmp_path / "shards", tmp_path / "out")
+    preparing.shards(str(clean), str(tmp_path / "pairs"))
+    with pytest.raises(InputError, match="pairs holds pairs of files; a task takes plain photos"):
+        check(tmp_path / "pairs", tmp_path / "out", task="edges")
+
+
+def test_a_task_takes_no_pairs(clean, tmp_path):
+    with pytest.raises(InputError, match="facades is a set of pairs, task=edges is for a folder of plain photos"):
+        check("facades", tmp_path, task="edges")
+    with pytest.raises(InputError, match="mask_dir are for folders of pairs, task=edges is for"):
+        check(clean, tmp_path, task="edges", mask_dir="m")
+    with pytest.raises(InputError, match="clean0/set/train has no pictures .* its sub-folders a, b have"):
+        check(clean, tmp_path, task="edges")
+
+
+def test_a_single_pair_is_refused_as_by_training(tmp_path):
+    write_pair(tmp_path / "set", "train", 0)
+    with pytest.raises(InputError, match="a single pair or photo; two are needed"):
+        check(tmp_path / "set", tmp_path / "out")
+
+
+def test_small_pairs_are_named_where_a_size_is_asked_for(clean, tmp_path):
+    assert "small" not in found(check(clean, tmp_path, crop_size=(128, 112)))
+    for crop_size in ((129, 112), (128, 113)):
+        severity, files = found(check(clean, tmp_path, crop_size=crop_size))["small"]
+        assert (severity, len(files), files[0]) == ("warning", 40, f"{pair('0')} (112x128)")
+
+
+@pytest.mark.parametrize("elsewhere", [True, False])
+def test_every_planted_defect_of_masks_is_found_and_nothing_else(clean, tmp_path, elsewhere):
+    root = tmp_path / "set"
+    shutil.copytree(clean, root)
+    masks = tmp_path / "masks" if elsewhere else root / "train" / "masks"
+    mask_dir = str(masks) if elsewhere else "masks"
+    for number in range(30):
+        write_picture(masks / f"{number}.png", np.full((*SIZE, 1), 255, np.uint8))
+    assert list(found(check(root, tmp_path / "out", mask_dir=mask_dir))) == ["label_maps_B"]
+    (masks / "0.png").unlink()
+    write_picture(masks / "1.png", np.full((99, 112, 1), 255, np.uint8))
+    write_picture(masks / "2.png", np.full((*SIZE, 3), 255, np.uint8))
+    write_picture(masks / "3.png", np.zeros((*SIZE, 1), np.uint8))
+    (masks / "4.png").write_bytes(b"no picture")
+    (masks / "5.png").rename(masks / "5.tga")
+    write_picture(masks / "30.png", np.full((*SIZE, 1), 255, np.uint8))
+    write_picture(masks / "6.jpg", np.full((*SIZE, 1), 255, np.uint8))  # beside 6.png
+
+    def of_masks(*names):
+        return [str(masks / name) if elsewhere else f"train/masks/{name}" for name in names]
+
+    kinds = found(check(root, tmp_path / "out", mask_dir=mask_dir))
+    bad = kinds.pop("mask")
+    assert kinds == {
+        "no_mask": ("error", of_train("a", "0.png", "5.png")),
+        "same_name": ("error", [of_masks("6.jpg", "6.png")]),
+        "mask_alone": ("warning", of_masks("30.png")),
+        "passed_over": ("warning", of_masks("5.tga")),
+        "black_mask": ("warning", [f"{pair('3')} (3.png)"]),
+        "label_maps_B": ("note", []),
+    }
+    assert bad[0] == "error" and [name.split(" (")[0] for name in bad[1]] == [pair("1"), pair("2"), pair("4")]
+    assert "112x99, its pair 112x128" in bad[1][0] and "no gray picture of 8 bits" in bad[1][1]
+    write_picture(masks / "7.png", np.zeros((*SIZE, 1), np.uint8))
+    assert found(check(root, tmp_path / "out", mask_dir=mask_dir))["black_mask"][0] == "error"  # a fifteenth
+
+
+def test_masks_of_pairs_of_which_training_holds_some_out(side_by_side_folder, tmp_path):
+    for number in range(10):
+        write_picture(side_by_side_folder / "masks" / f"{number}.png", np.full((40, 40, 1), 255, np.uint8))
+    assert found(check(side_by_side_folder, tmp_path / "out", mask_dir="masks")) == {}
+
+
+def test_label_maps_are_told_with_their_colours_and_the_noise_of_jpeg(tmp_path):
+    """Also where those that cannot be read come first."""
+    for number in range(6):
+        write_pair(tmp_path / "png", "train", number)
+        photo, labels = (Image.fromarray(picture).resize((448, 512), 0) for picture in FACADES[number])
+        write_picture(tmp_path / "jpeg" / "train" / "a" / f"{number}.png", np.asarray(photo))
+        (tmp_path / "jpeg" / "train" / "b").mkdir(exist_ok=True)
+        labels.save(tmp_path / "jpeg" / "train" / "b" / f"{number}.jpg", quality=80)
+    (tmp_path / "png" / "train" / "a" / "0.png").write_bytes(b"no picture")
+    colors = len(np.unique(np.stack([labels for _, labels in FACADES[1:6]]).reshape(-1, 3), axis=0))
+    findings = check(tmp_path / "png", tmp_path / "1")["findings"]
+    assert findings[-1]["title"] == f"pictures of B are label maps of {colors} colours"
+    assert "--resize_b=nearest" in findings[-1]["advice"]
+    (noisy,) = check(tmp_path / "jpeg", tmp_path / "2")["findings"]
+    assert (noisy["kind"], noisy["severity"]) == ("noisy_labels_B", "warning")
+    assert abs(int(re.search(r"(\d+) colours are clear", noisy["title"])[1]) - colors) <= 2
 
 
 def test_shards_are_checked_as_their_folder_is(clean, tmp_path):

@@ -9,13 +9,14 @@ import numpy as np
 
 from tf_pix2pix import images
 from tf_pix2pix.data_check import drawings
-from tf_pix2pix.data_check.findings import SEVERITIES, Finding, find_all, is_shifted
-from tf_pix2pix.data_check.gathering import Gathered, gather
+from tf_pix2pix.data_check.findings import SEVERITIES, Finding, find_all, find_small, is_shifted
+from tf_pix2pix.data_check.gathering import PAIR, PHOTO, Gathered, gather
+from tf_pix2pix.data_check.label_maps import find_label_maps
 from tf_pix2pix.data_check.registration import STRONG, Shift
 from tf_pix2pix.data_check.sources import open_set
 from tf_pix2pix.files import written_beside
 
-CELLS, SIDE = 24, 128  # pairs on the contact sheet, and pixels a picture
+CELLS, SIDE = 24, 128  # pairs or photos on the contact sheet, and pixels a picture
 WORST = 10  # shifted pairs that are drawn
 
 
@@ -26,34 +27,51 @@ def check(
     data_dir: str | None = None,
     input_dir: str | None = None,
     target_dir: str | None = None,
+    mask_dir: str | None = None,
+    task: str | None = None,
+    crop_size: tuple[int, int] | None = None,
 ) -> dict[str, Any]:
-    """Checks a folder of pairs or a named set, as training would read it.
+    """Checks a folder of pairs, or for a task one of photos, or shards, or a named set, as training would read it.
 
     Writes report.json, contact_sheet.png and, where pairs are shifted, misregistration.png into output_dir.
 
+    Args:
+      data_dir, input_dir, target_dir, mask_dir: as training's.
+      task: one of tasks.TASKS; the pictures are plain photos.
+      crop_size: training's (height, width); what is smaller is named.
+
     Returns:
-      What report.json holds: "dataset"; "verdict", "fine" or "harmful"; "splits", each with its pairs and the range of
-      their sizes; "findings", the worst first, with the fields of findings.Finding and a count; "statistics" of each
-      split, side and kind of picture, in the files' values; "registration", the share of pairs in which a shift could
-      be measured and its median, in pixels of the files; "files" that were written.
+      What report.json holds: "dataset"; "task"; "verdict", "fine" or "harmful"; "sides", A and B, or photo; "splits",
+      each with its pairs or photos and the range of the sizes of each side; "findings", the worst first, with the
+      fields of findings.Finding and a count; "statistics" of each split, side and kind of picture, in the files'
+      values; "registration", the share of pairs in which a shift could be measured and its median, in pixels of the
+      files, null of photos; "files" that were written.
 
     Raises:
-      InputError: no such folder or set, no pairs in it, or no way to tell what is paired with what.
+      InputError: no such folder or set, no pairs in it, or no way to tell what is paired with what; masks or a task for
+        what has none.
     """
     dataset = str(dataset)
-    sources, by_name = open_set(dataset, data_dir=data_dir, input_dir=input_dir, target_dir=target_dir)
-    gathered = gather(sources)
-    found = sorted(by_name + find_all(gathered), key=lambda finding: SEVERITIES.index(finding.severity))
+    sources, found = open_set(
+        dataset, data_dir=data_dir, input_dir=input_dir, target_dir=target_dir, mask_dir=mask_dir, task=task
+    )
+    gathered = gather(sources, PHOTO if task else PAIR)
+    found += find_all(gathered)
+    found += find_small(gathered, crop_size) if crop_size else ()
+    found += () if task else find_label_maps(gathered)
+    found.sort(key=lambda finding: SEVERITIES.index(finding.severity))
     output = Path(output_dir)
     output.mkdir(parents=True, exist_ok=True)
     drawn = _draw(gathered, output)
     report = {
         "dataset": dataset,
+        "task": task,
         "verdict": "harmful" if any(finding.severity == "error" for finding in found) else "fine",
+        "sides": list(gathered.sides),
         "splits": {split: _sizes(gathered, split) for split in sources},
         "findings": [_as_json(finding) for finding in found],
         "statistics": _statistics(gathered),
-        "registration": _registration(gathered),
+        "registration": None if task else _registration(gathered),
         "files": [str(path) for path in (*drawn, output / "report.json")],
     }
     with written_beside(output / "report.json") as beside:
@@ -67,20 +85,20 @@ def _as_json(finding: Finding) -> dict[str, Any]:
 
 
 def _sizes(gathered: Gathered, split: str) -> dict[str, Any]:
-    """How many pairs a split has, and the least and the greatest [width, height] of A and of B."""
+    """How many pairs or photos a split has, and the least and the greatest [width, height] of each side."""
     sizes = gathered.sizes[gathered.starts[split] :][: gathered.counts[split]]
-    there = [sizes[sizes[:, side].any(axis=1), side] for side in (0, 1)]
+    there = [sizes[sizes[:, side].any(axis=1), side] for side in range(len(gathered.sides))]
     smallest, largest = (
         [end(side, axis=0).tolist() if len(side) else None for side in there] for end in (np.min, np.max)
     )
-    return {"pairs": gathered.counts[split], "smallest": smallest, "largest": largest}
+    return {f"{gathered.thing}s": gathered.counts[split], "smallest": smallest, "largest": largest}
 
 
 def _statistics(gathered: Gathered) -> list[dict[str, Any]]:
     return [
         {
             "split": split,
-            "side": "AB"[side],
+            "side": gathered.sides[side],
             "kind": kind,
             "pixels": statistics.pixels,
             "mean": statistics.mean.round(3).tolist(),
@@ -111,7 +129,8 @@ def _draw(gathered: Gathered, output: Path) -> list[Path]:
         caption = f"{gathered.name(number)}: {shift}; A, B, A's edges red and B's blue, and with B put right"
         worst.append((caption, drawings.shifted_cell(*gathered.open(number).pictures, shift, 2 * SIDE)))
     drawn = []
-    for name, sheet in (("contact_sheet.png", (cells, 4, SIDE)), ("misregistration.png", (worst, 1, 2 * SIDE))):
+    columns = 8 // len(gathered.sides)
+    for name, sheet in (("contact_sheet.png", (cells, columns, SIDE)), ("misregistration.png", (worst, 1, 2 * SIDE))):
         (output / name).unlink(missing_ok=True)
         if sheet[0]:
             images.write_png(output / name, drawings.sheet(*sheet))

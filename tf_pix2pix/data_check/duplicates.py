@@ -32,14 +32,14 @@ def hash_of(gray: np.ndarray) -> np.ndarray:
 
 
 def group_near(hashes: np.ndarray, groups: np.ndarray) -> np.ndarray:
-    """Joins the groups of pairs whose two pictures are both near, as they are or both mirrored.
+    """Joins the groups of pairs whose two pictures are both near, as they are or both mirrored; so of single pictures.
 
     Each picture is looked up by 16 parts of its hash: sorted by a part, and by what follows it, pictures that agree in
     that part stand side by side. Hashes that differ in up to 15 bits agree in a part; in NEAR bits, 19 times of 20.
     Takes n log n time.
 
     Args:
-      hashes: uint64 [n, 2, 4], hash_of A and of B; 0 where there is nothing to compare.
+      hashes: uint64 [n, s, 4], hash_of A and of B, or of one picture; 0 where there is nothing to compare.
       groups: int [n], the number of a pair in each group, of its own.
 
     Returns:
@@ -47,7 +47,7 @@ def group_near(hashes: np.ndarray, groups: np.ndarray) -> np.ndarray:
     """
     count, parts = len(hashes), 16
     entries = np.concatenate([hashes, hashes ^ _tables()[2] * (hashes != 0).any(axis=2, keepdims=True)])
-    for side in (0, 1):
+    for side in range(hashes.shape[1]):
         looked_up = np.flatnonzero(entries[:, side].any(axis=1))
         words = np.ascontiguousarray(entries[looked_up, side]).view(np.uint16)
         for part in range(parts):

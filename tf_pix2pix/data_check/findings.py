@@ -5,30 +5,36 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from tf_pix2pix import images
 from tf_pix2pix.data_check.duplicates import group_near
 from tf_pix2pix.data_check.gathering import Gathered
 from tf_pix2pix.data_check.registration import DISTINCT, LEAST_SHIFT, STRONG, Shift, direction
 
 SEVERITIES = ("error", "warning", "note")  # training would be harmed; worth a look; good to know
-HARMFUL = 0.05  # the share of constant or shifted pairs from which they are an error
+HARMFUL = 0.05  # the share of what a few do no harm from which it is an error: constant, gray or shifted pictures
 LEAST_MEDIAN_SHIFT = 0.75  # of GRID pixels: a shift that all pairs have in common is told this finely
 ENOUGH = 20  # pairs from which a median is taken
 
 _PROBLEMS = {
-    "unreadable": "cannot be read; mend or remove them",
-    "halves": "cannot be cut into two halves; save both pictures with one size",
-    "sizes": "have two sizes; training takes pictures of one size in a pair",
+    "unreadable": "that cannot be read; mend or remove them",
+    "halves": "that cannot be cut into two halves; save both pictures with one size, or check plain photos with --task",
+    "sizes": "of two sizes; training takes pictures of one size in a pair",
+    "transparent": "with transparency, which training refuses; save them without",
+    "mask": "with a mask that training refuses; mend or remove it",
+    "black_mask": "with a mask that is black all over; the L1 loss does not see them, remove them",
 }
 # Trait -> what it means. What only some pictures of a side have is a warning, but for what does no harm; what all have,
 # a note, but for what does.
 _TRAITS = {
     "palette": "palette pictures; their colours are taken",
     "CMYK": "CMYK pictures; their colours are converted without a profile, save them as RGB",
-    "16-bit": "pictures of more than 8 bits a channel",
+    "16-bit": "pictures of 16 bits a channel; what is translated has the depth of the targets",
+    "floats": "floats; the least and the greatest to train on become black and white, unless training is told a range",
     "EXIF-rotated": "turned by an EXIF tag, which is obeyed; programs that do not will show them otherwise",
     "animated": "animations; the first frame is taken",
     "alpha": "pictures with an alpha channel; a network gets four channels for all as soon as one has it",
     "gray": "gray pictures",
+    "colourless": "gray, though the task learns from colours; remove them",
     "binary": "pictures of only two values",
 }
 
@@ -56,10 +62,20 @@ class Finding:
 
 
 def find_all(gathered: Gathered) -> list[Finding]:
-    """All that the pictures themselves tell, the worst first."""
-    parts = (_problems, _duplicates, _shifted, _constant, _traits)
-    found = [finding for part in parts for finding in part(gathered)]
-    return sorted(found, key=lambda finding: SEVERITIES.index(finding.severity))
+    """All that the looks at the pictures tell."""
+    parts = (_problems, _duplicates, _shifted, _constant, _depths, _traits)
+    return [finding for part in parts for finding in part(gathered)]
+
+
+def find_small(gathered: Gathered, crop_size: tuple[int, int]) -> Iterator[Finding]:
+    """What is smaller than training's (height, width)."""
+    width, height = gathered.sizes[:, 0].T
+    found = np.flatnonzero((width > 0) & ((height < crop_size[0]) | (width < crop_size[1])))
+    if len(found):
+        names = [f"{gathered.name(number)} ({width[number]}x{height[number]})" for number in found]
+        title = f"{counted(len(found), gathered.thing)} smaller than {crop_size[1]}x{crop_size[0]}"
+        advice = "training enlarges them, which blurs; lower --crop_size, or remove them"
+        yield Finding("small", "warning", title, advice, names)
 
 
 def counted(number: int, thing: str) -> str:
@@ -75,13 +91,16 @@ def is_shifted(shifts: np.ndarray) -> np.ndarray:
 def _problems(gathered: Gathered) -> Iterator[Finding]:
     for kind, advice in _PROBLEMS.items():
         if found := gathered.problems.get(kind):
-            pairs = len({number for number, _ in found})
+            number_of = len({number for number, _ in found})
             names = [f"{gathered.name(number)} ({text})" for number, text in found]
-            yield Finding(kind, "error", counted(pairs, "pair") + " " + advice.split(";")[0], advice, names)
+            what, advice = advice.split("; ")
+            is_harmful = kind != "black_mask" or number_of >= HARMFUL * gathered.counts["train"]
+            title = f"{counted(number_of, gathered.thing)} {what}"
+            yield Finding(kind, "error" if is_harmful else "warning", title, advice, names)
 
 
 def _duplicates(gathered: Gathered) -> Iterator[Finding]:
-    """Pairs that are there more than once, and leaks: those that are in train and in val or test."""
+    """What is there more than once, and leaks: what is in train and in val or test."""
     digests = gathered.digests
     whole = np.flatnonzero(digests.all(axis=1))
     exact = np.arange(len(digests))
@@ -101,13 +120,15 @@ def _duplicates(gathered: Gathered) -> Iterator[Finding]:
         word = "exact" if is_exact else "near"
         if leaks:
             advice = "held-out figures are too good; keep each picture in one split"
-            title = f"{counted(len(leaks), 'group')} of pairs in train and in val or test, {what}"
+            title = f"{counted(len(leaks), 'group')} of {gathered.thing}s in train and in val or test, {what}"
             yield Finding(f"leak_{word}", "error", title, advice, _named(gathered, leaks))
         if rest:
-            title = f"{counted(len(rest), 'group')} of pairs of one split, {what}"
+            title = f"{counted(len(rest), 'group')} of {gathered.thing}s of one split, {what}"
             advice = "they count several times; keep one of each"
             yield Finding(f"duplicate_{word}", "warning", title, advice, _named(gathered, rest))
 
+    if len(gathered.sides) == 1:
+        return
     telling = digests.copy()  # constant pictures are alike without being the same
     for side in (0, 1):
         telling[gathered.traits.get(("constant", side), []), side] = 0
@@ -165,20 +186,43 @@ def _shifted(gathered: Gathered) -> Iterator[Finding]:
 
 
 def _constant(gathered: Gathered) -> Iterator[Finding]:
-    for side, name in enumerate("AB"):
+    for side, name in enumerate(gathered.sides):
         if found := gathered.traits.get(("constant", side)):
             severity = "error" if len(found) >= HARMFUL * gathered.seen[side] else "warning"
             names = [gathered.file(number, side) for number in found]
-            title = f"{counted(len(found), 'picture')} of {name} with nothing in it"
-            yield Finding(f"constant_{name}", severity, title, "all pixels have one colour; remove the pair", names)
+            title = f"{len(found)} of {gathered.seen[side]} {gathered.pictures_of(side)} with nothing in them"
+            advice = f"all pixels have one colour; remove the {gathered.thing}s"
+            yield Finding(f"constant_{name}", severity, title, advice, names)
+
+
+def _depths(gathered: Gathered) -> Iterator[Finding]:
+    """Sides of several depths, which training refuses; named are the pictures that are not of the most frequent one."""
+    for side, name in enumerate(gathered.sides):
+        depth_of = np.where(gathered.digests[:, side] > 0, 0, -1)
+        for number, trait in ((1, "16-bit"), (2, "floats")):
+            depth_of[gathered.traits.get((trait, side), [])] = number
+        counts = np.bincount(depth_of[depth_of >= 0], minlength=3)
+        if np.count_nonzero(counts) > 1:
+            spoken = zip(counts, images.SPOKEN.values(), strict=True)
+            said = ", ".join(f"{count} of {depth}" for count, depth in spoken if count)
+            advice = "a side needs one; convert the files"
+            if not counts[2]:
+                advice += f", or train with --{'input' if name == 'A' else 'output'}_depth=uint16"
+            strange = np.flatnonzero((depth_of >= 0) & (depth_of != counts.argmax()))
+            names = [gathered.file(number, side) for number in strange]
+            title = f"{gathered.pictures_of(side)} of several depths: {said}"
+            yield Finding(f"depths_{name}", "error", title, advice, names)
 
 
 def _traits(gathered: Gathered) -> Iterator[Finding]:
     for (trait, side), found in sorted(gathered.traits.items()):
-        if trait in _TRAITS:
-            every = len(found) == gathered.seen[side]
-            severity = "note" if trait in ("gray", "binary") or (every and trait != "CMYK") else "warning"
-            names = [gathered.file(number, side) for number in found]
-            meaning, _, advice = _TRAITS[trait].partition("; ")
-            title = f"{'all' if every else len(found)} of {gathered.seen[side]} pictures of {'AB'[side]} are {meaning}"
-            yield Finding(f"{trait}_{'AB'[side]}", severity, title, advice, names)
+        every = len(found) == gathered.seen[side]
+        if trait not in _TRAITS or (trait in ("16-bit", "floats") and not every):  # _depths says it of some
+            continue
+        severity = "note" if trait in ("gray", "binary") or (every and trait != "CMYK") else "warning"
+        if trait == "colourless":
+            severity = "error" if len(found) >= HARMFUL * gathered.seen[side] else "warning"
+        names = [gathered.file(number, side) for number in found]
+        meaning, _, advice = _TRAITS[trait].partition("; ")
+        what = f"{'all' if every else len(found)} of {gathered.seen[side]} {gathered.pictures_of(side)}"
+        yield Finding(f"{trait}_{gathered.sides[side]}", severity, f"{what} are {meaning}", advice, names)

@@ -1,4 +1,4 @@
-"""Reads a data set once, and keeps of every pair what findings are made of: about 150 bytes."""
+"""Reads a data set once, and keeps of every pair, or photo, what findings are made of: about 150 bytes."""
 
 import os
 from collections import defaultdict
@@ -11,36 +11,48 @@ from tqdm import tqdm
 
 from tf_pix2pix.data_check.looking import Look, Source, Statistics, look
 
+PAIR, PHOTO = ("A", "B"), ("photo",)  # the sides of what is checked
+
 AHEAD = 256  # pairs that threads look at in one go: enough for all of them, few enough for any memory
 
 
 class Gathered:
-    """What the looks at all pairs told. Pairs are numbered through the splits, in their order.
+    """What the looks at all pairs, or photos, told. They are numbered through the splits, in their order.
 
     Attributes:
+      sides: PAIR or PHOTO, s of them below.
       problems: kind -> (pair, what is wrong).
       traits: (trait, side) -> pairs, side 0 for A and 1 for B.
-      seen: pictures of A and of B that could be read.
-      sizes: int32 [n, 2, 2], (width, height) of A and B; 0 where there is none, here and below.
-      digests: uint64 [n, 2]; equal for equal pixels.
-      hashes: uint64 [n, 2, 4] of duplicates.hash_of.
+      seen: pictures of each side that could be read.
+      sizes: int32 [n, s, 2], (width, height) of each side; 0 where there is none, here and below.
+      digests: uint64 [n, s]; equal for equal pixels.
+      hashes: uint64 [n, s, 4] of duplicates.hash_of.
       shifts: float32 [n, 5], the fields of registration.Shift; NaN where there is none.
       statistics: (split, side, kind of picture) -> the sums over these pictures.
     """
 
-    def __init__(self, sources: dict[str, Source]):
-        self.sources = sources
+    def __init__(self, sources: dict[str, Source], sides: tuple[str, ...]):
+        self.sources, self.sides = sources, sides
         self.counts = {split: source.count for split, source in sources.items()}
         self.starts = dict(zip(sources, accumulate(self.counts.values(), initial=0), strict=False))
         count = sum(self.counts.values())
         self.problems: dict[str, list[tuple[int, str]]] = defaultdict(list)
         self.traits: dict[tuple[str, int], list[int]] = defaultdict(list)
-        self.seen = [0, 0]
-        self.sizes = np.zeros((count, 2, 2), np.int32)
-        self.digests = np.zeros((count, 2), np.uint64)
-        self.hashes = np.zeros((count, 2, 4), np.uint64)
+        self.seen = [0] * len(sides)
+        self.sizes = np.zeros((count, len(sides), 2), np.int32)
+        self.digests = np.zeros((count, len(sides)), np.uint64)
+        self.hashes = np.zeros((count, len(sides), 4), np.uint64)
         self.shifts = np.full((count, 5), np.nan, np.float32)
         self.statistics: dict[tuple[str, int, str], Statistics] = {}
+
+    @property
+    def thing(self) -> str:
+        """What is numbered, for messages."""
+        return "pair" if self.sides == PAIR else "photo"
+
+    def pictures_of(self, side: int) -> str:
+        """The pictures of one side, for messages."""
+        return f"pictures of {self.sides[side]}" if self.sides == PAIR else "photos"
 
     def split_of(self, index: int) -> str:
         return [split for split, start in self.starts.items() if start <= index][-1]
@@ -62,10 +74,11 @@ class Gathered:
         return self.sources[split].open(index - self.starts[split])
 
 
-def gather(sources: dict[str, Source]) -> Gathered:
-    """Looks at every pair of every split, with a progress bar."""
-    gathered = Gathered(sources)
-    with tqdm(total=len(gathered.sizes), desc="looking at pairs", unit="pair", disable=None) as bar:
+def gather(sources: dict[str, Source], sides: tuple[str, ...]) -> Gathered:
+    """Looks at every pair or photo of every split, with a progress bar."""
+    gathered = Gathered(sources, sides)
+    thing = gathered.thing
+    with tqdm(total=len(gathered.sizes), desc=f"looking at {thing}s", unit=thing, disable=None) as bar:
         for split, source in sources.items():
             for number, seen in enumerate(_looks(source), gathered.starts[split]):
                 _add(gathered, split, number, seen)

@@ -1,4 +1,4 @@
-"""What one look at a pair tells: little enough to be kept for every pair of a large set."""
+"""What one look at a pair, or at a photo, tells: little enough to be kept for every one of a large set."""
 
 import hashlib
 import io
@@ -12,7 +12,9 @@ from PIL import Image
 from tf_pix2pix import images
 from tf_pix2pix.data_check import registration
 from tf_pix2pix.data_check.duplicates import hash_of
+from tf_pix2pix.datasets.folder import read_mask
 from tf_pix2pix.errors import InputError
+from tf_pix2pix.tasks import TASKS, is_gray
 
 CONSTANT = 1.0  # standard deviation, in levels of 255, below which a picture has nothing in it
 _ORIENTATION = 0x0112  # the EXIF tag
@@ -20,25 +22,25 @@ _ORIENTATION = 0x0112  # the EXIF tag
 
 @dataclass(frozen=True)
 class Opened:
-    """A pair as training would read it.
+    """A pair, or a photo, as training would read it.
 
     Attributes:
-      pictures: A and B, [h, w, c]; None where there is none.
+      pictures: A and B, or the photo, [h, w, c]; None where there is none.
       problems: (kind, what is wrong) of what training cannot use.
-      traits: of the file of A and of the file of B what a program other than this may not expect.
+      traits: of the file of A and of the file of B, or of the photo's, what a program other than this may not expect.
     """
 
-    pictures: tuple[np.ndarray | None, np.ndarray | None]
+    pictures: tuple[np.ndarray | None, ...]
     problems: Sequence[tuple[str, str]] = ()
-    traits: tuple[frozenset[str], frozenset[str]] = (frozenset(), frozenset())
+    traits: tuple[frozenset[str], ...] = (frozenset(), frozenset())
 
 
 @dataclass(frozen=True)
 class Source:
     """One split that is checked. `open` does not raise."""
 
-    count: int  # of pairs
-    files: Callable[[int], tuple[str, ...]]  # index -> the name of a side-by-side picture, or those of A and of B
+    count: int  # of pairs or photos
+    files: Callable[[int], tuple[str, ...]]  # index -> the name of a side-by-side picture or photo, or of A's and B's
     open: Callable[[int], Opened]
 
 
@@ -76,15 +78,48 @@ class PictureLook:
 
 @dataclass
 class Look:
-    """One pair. pictures: of A and of B, None where there is none."""
+    """One pair or photo. pictures: of A and of B, or of the photo, None where there is none."""
 
     pictures: list[PictureLook | None]
     problems: list[tuple[str, str]] = field(default_factory=list)
     shift: registration.Shift | None = None
 
 
-def open_files(paths: Sequence[Path]) -> Opened:
-    """Opens one side-by-side file, or the files of A and of B."""
+def open_files(paths: Sequence[Path], mask: Path | None = None) -> Opened:
+    """Opens one side-by-side file, or the files of A and of B; a mask is looked at, and not kept."""
+    opened = _read(paths)
+    pictures, problems, traits = opened.pictures, list(opened.problems), opened.traits
+    if len(paths) == 1:
+        try:
+            pictures = images.split_side_by_side(pictures[0]) if pictures[0] is not None else (None, None)
+        except ValueError as error:
+            return Opened((None, None), [("halves", f"{paths[0].name}: {error}")])
+        traits = (*traits, frozenset())
+    if mask and pictures[0] is not None:
+        try:
+            if not read_mask(mask, pictures[0].shape[:2]).any():
+                problems.append(("black_mask", mask.name))
+        except InputError as error:
+            problems.append(("mask", str(error)))
+    return Opened(pictures, problems, traits)
+
+
+def open_photo(path: Path, task: str) -> Opened:
+    """Opens a photo for a task."""
+    return _as_photo(_read([path]), task)
+
+
+def open_read(read: Callable[[int], tuple[np.ndarray, np.ndarray]], index: int, task: str | None = None) -> Opened:
+    """Opens a pair, or with a task a photo, of a set that is not made of a folder's files."""
+    sides = 1 if task else 2
+    try:
+        opened = Opened(read(index)[:sides], traits=(frozenset(),) * sides)
+    except InputError as error:
+        return Opened((None,) * sides, [("unreadable", str(error))], (frozenset(),) * sides)
+    return _as_photo(opened, task) if task else opened
+
+
+def _read(paths: Sequence[Path]) -> Opened:
     pictures, traits, problems = [], [], []
     for path in paths:
         pictures.append(None)
@@ -95,25 +130,25 @@ def open_files(paths: Sequence[Path]) -> Opened:
             pictures[-1] = images.decode(encoded)
         except (OSError, ValueError) as error:
             problems.append(("unreadable", f"{path.name}: {error}"))
-    if len(paths) == 2:
-        return Opened(tuple(pictures), problems, tuple(traits))
+    return Opened(tuple(pictures), problems, tuple(traits))
+
+
+def _as_photo(opened: Opened, task: str) -> Opened:
+    """A photo as training takes it for a task: without an alpha channel, and in colour where the task needs that."""
+    (photo,), (traits,) = opened.pictures, opened.traits
+    if photo is None:
+        return opened
     try:
-        halves = images.split_side_by_side(pictures[0]) if pictures[0] is not None else (None, None)
+        photo = images.with_channels(photo, min(photo.shape[2], 3))
     except ValueError as error:
-        return Opened((None, None), [("halves", f"{paths[0].name}: {error}")])
-    return Opened(halves, problems, (*traits, frozenset()))
-
-
-def open_pair(read: Callable[[int], tuple[np.ndarray, np.ndarray]], index: int) -> Opened:
-    """Opens a pair of a set that is not made of a folder's files."""
-    try:
-        return Opened(read(index))
-    except InputError as error:
-        return Opened((None, None), [("unreadable", str(error))])
+        return Opened((None,), [("transparent", str(error))], (traits,))
+    if TASKS[task].needs_colour and is_gray(photo):
+        traits |= {"colourless"}
+    return Opened((photo,), opened.problems, (traits,))
 
 
 def look(opened: Opened) -> Look:
-    """Looks at a pair."""
+    """Looks at a pair or a photo."""
     seen, reduced = [], []
     for picture, traits in zip(opened.pictures, opened.traits, strict=True):
         if picture is None:
@@ -123,7 +158,7 @@ def look(opened: Opened) -> Look:
         seen.append(_look_at(picture, shown, set(traits)))
         reduced.append(reduce(shown))
     result = Look(seen, list(opened.problems))
-    if None not in seen:
+    if len(seen) == 2 and None not in seen:
         a, b = (picture.shape[:2] for picture in opened.pictures)
         if a != b:
             result.problems.append(("sizes", f"A is {a[1]}x{a[0]} but B is {b[1]}x{b[0]}"))
@@ -136,9 +171,8 @@ def as_rgb(picture: np.ndarray) -> Image.Image:
     """[h, w, c] of any dtype -> RGB to look at: alpha left out, more than 8 bits stretched to what is there."""
     colours = picture[:, :, :3] if picture.shape[2] >= 3 else picture[:, :, :1]
     if colours.dtype != np.uint8:
-        finite = np.nan_to_num(colours.astype(np.float32))
-        low, high = finite.min(), finite.max()
-        colours = ((finite - low) * (255 / max(high - low, 1e-30))).astype(np.uint8)
+        low, high = (float(end) for end in (colours.min(), colours.max()))
+        colours = ((colours.astype(np.float64) - low) * (255 / max(high - low, 1e-30))).astype(np.uint8)
     image = Image.fromarray(colours[:, :, 0] if colours.shape[2] == 1 else np.ascontiguousarray(colours))
     return image.convert("RGB")
 
@@ -154,7 +188,9 @@ def _look_at(picture: np.ndarray, shown: Image.Image, traits: set[str]) -> Pictu
     statistics = Statistics(
         height * width,
         picture.sum(axis=(0, 1), dtype=np.float64),
-        np.square(picture, dtype=np.float32).sum(axis=(0, 1), dtype=np.float64),
+        np.square(picture, dtype=np.float32 if picture.dtype == np.uint8 else np.float64).sum(
+            axis=(0, 1), dtype=np.float64
+        ),
     )
     gray = shown.convert("L")
     is_even = statistics.std.max() < CONSTANT if picture.dtype == np.uint8 else picture.min() == picture.max()
@@ -162,7 +198,9 @@ def _look_at(picture: np.ndarray, shown: Image.Image, traits: set[str]) -> Pictu
         traits.add("constant")
     elif _is_binary(np.array(gray.histogram())):
         traits.add("binary")
-    traits |= {1: {"gray"}, 4: {"alpha"}}.get(channels, set())
+    if "colourless" not in traits:
+        traits |= {1: {"gray"}, 4: {"alpha"}}.get(channels, set())
+    traits |= {"uint16": {"16-bit"}, "float32": {"floats"}}.get(picture.dtype.name, set())
     digest = hashlib.blake2b(f"{picture.dtype} {picture.shape}".encode(), digest_size=8)
     digest.update(np.ascontiguousarray(picture))
     small = np.asarray(gray.resize((64, 64), Image.Resampling.BOX), np.float32)
@@ -187,13 +225,11 @@ def _traits(encoded: bytes) -> frozenset[str]:
     """What a file's head says that its pixels do not: nothing of a file that cannot be read."""
     try:
         with Image.open(io.BytesIO(encoded)) as picture:
-            bits = encoded[24] if encoded.startswith(b"\x89PNG") else 16 if picture.mode[:2] in ("I;", "I", "F") else 8
             # Of a PNG file, Pillow would decode the pixels in search of a rotation.
             exif = picture.getexif() if picture.format != "PNG" or b"eXIf" in encoded else {}
             found = {
                 "palette": picture.mode in ("P", "PA"),
                 "CMYK": picture.mode == "CMYK",
-                "16-bit": bits > 8,
                 "EXIF-rotated": exif.get(_ORIENTATION, 1) != 1,
                 "animated": getattr(picture, "is_animated", False),
             }

@@ -49,8 +49,8 @@ def load(
         print(f"{folder}: no test folder; val is used as test")
     splits = {split: _pairs(list(files[split].values()), photos) for split in SPLITS}
     if mask_dir:
-        masks = _masks(Path(folder, "" if "" in found else "train", mask_dir), files["train"])
-        splits["train"] = _masked(splits["train"], masks)
+        masks = find_masks(Path(folder, "" if "" in found else "train", mask_dir), files["train"])
+        splits["train"] = _masked(splits["train"], [masks[stem] for stem in files["train"]])
     return splits
 
 
@@ -82,7 +82,7 @@ def find(
             f"{root} has a sub-folder {given[0]} but none called train; put the training pairs into {root}/train"
         )
     if photos:
-        return {split: _photos(root / split) for split in given or [""]}
+        return {split: _photos(root / split, unpaired) for split in given or [""]}
     return {split: _files(root / split, input_dir, target_dir, unpaired, mask_dir) for split in given or [""]}
 
 
@@ -109,7 +109,7 @@ def _files(
     if input_dir is None and (pictures := _pictures(folder)):
         return {stem: (path,) for stem, path in _by_stem(pictures, unpaired).items()}
     inside = (path for path in folder.iterdir() if path.is_dir() and path.name != mask_dir)
-    sub_folders = sorted(path.name for path in inside if _pictures(path))
+    sub_folders = sorted(path.name for path in inside if any(map(_is_picture, path.iterdir())))
     there = f"the sub-folders with pictures are {', '.join(sub_folders) or 'none'}"
     if input_dir is not None:
         sides = (input_dir, target_dir)
@@ -138,24 +138,26 @@ def match(folder_a: Path, folder_b: Path, unpaired: Callable = refuse) -> Files:
     return {stem: (a[stem], b[stem]) for stem in a if stem in b}
 
 
-def _masks(folder: Path, files: Files) -> list[Path]:
-    """The mask of each pair."""
+def find_masks(folder: Path, files: Files, unpaired: Callable = refuse) -> dict[str, Path]:
+    """A folder's masks, by file stem, which must be there for all of these pairs; `unpaired` as for find."""
     if not folder.is_dir():
         raise InputError(f"mask_dir: {folder} is no folder")
-    masks = _by_stem(_pictures(folder))
+    masks = _by_stem(_pictures(folder), unpaired)
     if missing := [stem for stem in files if stem not in masks]:
-        raise InputError(
+        unpaired(
             f"{folder} has no mask for {len(missing)} of {len(files)} training pairs: {listed(missing)}; each pair "
-            "needs one of its name; one that is white all over weighs all pixels alike"
+            "needs one of its name; one that is white all over weighs all pixels alike",
+            [files[stem][0] for stem in missing],
         )
-    return [masks[stem] for stem in files]
+    return masks
 
 
-def _photos(folder: Path) -> Files:
+def _photos(folder: Path, unpaired: Callable = refuse) -> Files:
     """Finds the photos of one split: file stem -> path."""
     if pictures := _pictures(folder):
-        return {stem: (path,) for stem, path in _by_stem(pictures).items()}
-    sub_folders = sorted(path.name for path in folder.iterdir() if path.is_dir() and _pictures(path))
+        return {stem: (path,) for stem, path in _by_stem(pictures, unpaired).items()}
+    inside = (path for path in folder.iterdir() if path.is_dir())
+    sub_folders = sorted(path.name for path in inside if any(map(_is_picture, path.iterdir())))
     there = f"its sub-folders {', '.join(sub_folders)} have" if sub_folders else "nor have its sub-folders"
     raise InputError(
         f"{folder} has no pictures ({', '.join(images.EXTENSIONS)}), {there}; a task takes a folder of plain photos"
@@ -164,9 +166,11 @@ def _photos(folder: Path) -> Files:
 
 def _pictures(folder: Path) -> list[Path]:
     """The pictures directly in a folder, in order of their names."""
-    return sorted(
-        path for path in folder.iterdir() if path.suffix.lower() in images.EXTENSIONS and not path.name.startswith(".")
-    )
+    return sorted(filter(_is_picture, folder.iterdir()))
+
+
+def _is_picture(path: Path) -> bool:
+    return path.suffix.lower() in images.EXTENSIONS and not path.name.startswith(".")
 
 
 def _by_stem(paths: Sequence[Path], unpaired: Callable = refuse) -> dict[str, Path]:
@@ -199,19 +203,24 @@ def _pairs(files: Sequence[tuple[Path, ...]], photos: bool) -> Pairs:
 
 
 def _masked(pairs: Pairs, masks: Sequence[Path]) -> Pairs:
-    """The pairs with a mask each, checked when it is read."""
+    """The pairs with a mask each."""
 
     def read(index: int) -> tuple[np.ndarray, ...]:
-        pair, path = pairs.read(index), masks[index]
-        mask = decode_picture(path, read_file(path))
-        if mask.dtype != np.uint8 or mask.shape[2] > 1:
-            raise InputError(f"mask {path} is no gray picture of 8 bits, black for 0 and white for 1; convert it")
-        if mask.shape[:2] != pair[0].shape[:2]:
-            sizes = [f"{side.shape[1]}x{side.shape[0]}" for side in (mask, pair[0])]
-            raise InputError(f"mask {path} is {sizes[0]}, its pair {sizes[1]} (width x height): they need one size")
-        return *pair, mask
+        pair = pairs.read(index)
+        return *pair, read_mask(masks[index], pair[0].shape[:2])
 
     return replace(pairs, read=read)
+
+
+def read_mask(path: Path, size: tuple[int, int]) -> np.ndarray:
+    """The mask of a pair of (height, width) -> uint8 [h, w, 1]. Raises InputError where it is no mask of it."""
+    mask = decode_picture(path, read_file(path))
+    if mask.dtype != np.uint8 or mask.shape[2] > 1:
+        raise InputError(f"mask {path} is no gray picture of 8 bits, black for 0 and white for 1; convert it")
+    if mask.shape[:2] != size:
+        sizes = [f"{width}x{height}" for height, width in (mask.shape[:2], size)]
+        raise InputError(f"mask {path} is {sizes[0]}, its pair {sizes[1]} (width x height): they need one size")
+    return mask
 
 
 def read_file(path: Path) -> bytes:
