@@ -317,9 +317,9 @@ def test_a_side_of_one_depth_is_none_to_worry_about(tmp_path):
         write_pair(tmp_path / "set", "train", number)
         a, b = tmp_path / "set" / "train" / "a", tmp_path / "set" / "train" / "b"
         images.write(a / f"{number}.png", FACADES[number][0].astype(np.uint16) * 100)
-        array = FACADES[number][1].astype(np.float32) * np.float32(1e36)
+        array = (FACADES[number][1].astype(np.float32) - 128) * np.float32(2.6e36)  # nearly all that float32 holds
         array[3, 4] = (np.nan, np.inf, 0, 0, 0)[number]
-        write_array(b / f"{number}.png", array - np.float32(1e38))
+        write_array(b / f"{number}.png", array)
     kinds = found(check(tmp_path / "set", tmp_path / "out"))
     assert kinds.keys() == {"unreadable", "16-bit_A", "floats_B"}
     severity, names = kinds["unreadable"]
@@ -435,7 +435,7 @@ def test_every_planted_defect_of_masks_is_found_and_nothing_else(clean, tmp_path
     masks = tmp_path / "masks" if elsewhere else root / "train" / "masks"
     mask_dir = str(masks) if elsewhere else "masks"
     for number in range(30):
-        write_picture(masks / f"{number}.png", np.full((*SIZE, 1), 255, np.uint8))
+        write_picture(masks / f"{number}.png", np.repeat(np.uint8([[[0]], [[255]]]), 64, axis=0).repeat(112, axis=1))
     assert list(found(check(root, tmp_path / "out", mask_dir=mask_dir))) == ["label_maps_B"]
     (masks / "0.png").unlink()
     write_picture(masks / "1.png", np.full((99, 112, 1), 255, np.uint8))
@@ -443,7 +443,7 @@ def test_every_planted_defect_of_masks_is_found_and_nothing_else(clean, tmp_path
     write_picture(masks / "3.png", np.zeros((*SIZE, 1), np.uint8))
     (masks / "4.png").write_bytes(b"no picture")
     (masks / "5.png").rename(masks / "5.tga")
-    write_picture(masks / "30.png", np.full((*SIZE, 1), 255, np.uint8))
+    write_picture(masks / "30.png", np.zeros((*SIZE, 1), np.uint8))  # of a held-out pair, which has none
     write_picture(masks / "6.jpg", np.full((*SIZE, 1), 255, np.uint8))  # beside 6.png
 
     def of_masks(*names):
