@@ -515,6 +515,12 @@ def test_a_plain_photo_is_prepared_as_in_training(tmp_path, task, channels):
     np.testing.assert_array_equal(translator.translate(photo, task=True, resize="train"), expected)
 
 
+def test_a_photo_where_what_a_task_makes_is_wanted(tmp_path):
+    message = "it has colours, .*; or it is a plain photo, of which task makes what colorize takes"
+    with pytest.raises(InputError, match=message):
+        task_translator(tmp_path, "colorize", 1).translate(random_picture(0, 33, 40))
+
+
 def test_a_held_out_photo_gets_the_input_that_the_run_has(inpaint_run):
     translator = Translator.from_run(inpaint_run)
     seen = []

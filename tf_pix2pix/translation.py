@@ -277,7 +277,11 @@ class Translator:
             channels = self.config.output_channels if task else self.config.input_channels
             return images.with_channels(images.with_depth(picture, self.formats[0]), channels)
         except ValueError as error:
-            hint = "; without task, what is transparent is filled" if task and self.config.task == "inpaint" else ""
+            hint = ""
+            if task and self.config.task == "inpaint":
+                hint = "; without task, what is transparent is filled"
+            elif self.config.task and not task:
+                hint = f"; or it is a plain photo, of which task makes what {self.config.task} takes"
             raise InputError(f"{error}{hint}") from None
 
     def _translated(self, picture: np.ndarray, size: tuple[int, int], generate: Callable) -> np.ndarray:
