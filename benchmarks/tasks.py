@@ -105,7 +105,8 @@ def label(text: str, size: tuple[int, int]) -> np.ndarray:
     """The text on white, uint8 [*size, 3]."""
     picture = Image.new("RGB", size[::-1], "white")
     font = ImageFont.load_default(size=size[1] / 7)
-    ImageDraw.Draw(picture).text((size[1] / 2, size[0] / 2), text.replace("_", "\n"), "black", font, "mm")
+    centre, lines = (size[1] / 2, size[0] / 2), text.replace("_", "\n")
+    ImageDraw.Draw(picture).text(centre, lines, "black", font, "mm", align="center")
     return np.asarray(picture)
 
 
