@@ -68,9 +68,10 @@ def train(config: TrainConfig, output_dir: str | Path) -> Path:
     try:
         with files.locked(run_dir, "trains in"):
             print(
-                f"{len(train_pairs)} pairs to train on, {len(held_out)} held out; {config.task or config.direction}, "
-                f"{format_value(config.crop_size)} pixels; generator {state.generator.count_params():,}, "
-                f"discriminator {state.discriminator.count_params():,} parameters; run directory {run_dir}"
+                f"{len(train_pairs)} {'photos' if config.task else 'pairs'} to train on, {len(held_out)} held out; "
+                f"{config.task or config.direction}, {format_value(config.crop_size)} pixels; "
+                f"generator {state.generator.count_params():,} parameters, discriminator "
+                f"{f'{state.discriminator.count_params():,}' if config.gan_weight else 'none'}; run directory {run_dir}"
             )
             if saved := checkpoints.steps(run_dir / "checkpoints", "step"):
                 checkpoints.restore(run_dir / "checkpoints" / f"step-{saved[-1]:08d}", state.checkpoint())
