@@ -1,6 +1,7 @@
 import dataclasses
 import json
 import math
+import os
 import shutil
 import time
 
@@ -309,7 +310,7 @@ def test_a_full_disk_is_told(tiny_run, tmp_path, one_format, monkeypatch):
     def full(source, target):
         raise OSError(28, "No space left on device", str(target))
 
-    monkeypatch.setattr(exporting.os, "replace", full)
+    monkeypatch.setattr(os, "replace", full)
     with pytest.raises(RunError, match="model.fake: No space left on device; nothing was exported"):
         export(tiny_run, tmp_path / "out", ["fake"])
     assert not (tmp_path / "out").exists()
@@ -327,7 +328,7 @@ def test_what_cannot_be_moved_is_moved_back(tiny_run, tmp_path, one_format, monk
 
     monkeypatch.setattr(exporting, "EXPORTERS", {"fake": write})
     (tmp_path / "a.fake").write_text("older")
-    move = exporting.os.replace
+    move = os.replace
 
     def fail_at_z(source, target):
         if str(target) == str(tmp_path / "z.fake"):
@@ -338,7 +339,7 @@ def test_what_cannot_be_moved_is_moved_back(tiny_run, tmp_path, one_format, monk
         monkeypatch.context() as patch,
         pytest.raises(RunError, match="z.fake: Permission denied; nothing was exported"),
     ):
-        patch.setattr(exporting.os, "replace", fail_at_z)
+        patch.setattr(os, "replace", fail_at_z)
         export(tiny_run, tmp_path, ["fake"], overwrite=True)
     assert [path.name for path in tmp_path.iterdir()] == ["a.fake"]
     assert (tmp_path / "a.fake").read_text() == "older"
