@@ -10,14 +10,13 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
-from tf_pix2pix import images, inference, model_card, runs, runtimes, tasks, tiling
+from tf_pix2pix import images, inference, model_card, runs, runtimes, tasks
 from tf_pix2pix.config import TrainConfig
-from tf_pix2pix.errors import InputError, RunError, reason
+from tf_pix2pix.errors import InputError
 from tf_pix2pix.formats import formats_of
 from tf_pix2pix.palettes import Palette, count_strange
-
-UNKNOWN_MAX_PIXELS = 2**20  # of a tile for a server that refuses the whole: any generator stays within 2 GB
-UNKNOWN_MULTIPLE = 256  # the largest that a U-Net of the paper has
+from tf_pix2pix.translation.passage import UNKNOWN_MULTIPLE, Passage
+from tf_pix2pix.translation.pictures import checked
 
 RESIZE = ("native", "train")
 
@@ -50,8 +49,14 @@ class Translator:
             raise InputError(f"max_pixels={max_pixels} is too small; the least is 1")
         self.config, self.max_pixels = config, max_pixels
         self.formats = formats_of(config) if config else (images.EIGHT_BITS, images.EIGHT_BITS)
-        self._generate, self._multiple, self._fixed_size = generate, multiple, fixed_size
-        self._make_noisy, self._input_palette = make_noisy, input_palette
+        self._generate, self._make_noisy, self._input_palette = generate, make_noisy, input_palette
+        self._passage = Passage(
+            formats=self.formats,
+            max_pixels=max_pixels,
+            multiple=multiple,
+            fixed_size=fixed_size,
+            blended=config is None or config.target_encoding == "colors",
+        )
         self._make_input = config and tasks.input_maker(config.task, self.formats[0], **config.task_settings)
 
     @classmethod
@@ -166,7 +171,7 @@ class Translator:
         taken for the nearest; 0 where it has no such palette, or does not say."""
         if self._input_palette is None:
             return 0
-        return count_strange(self._checked(picture, task=False), self._input_palette.colors)
+        return count_strange(checked(picture, self.config, self.formats[0], task=False), self._input_palette.colors)
 
     def translate(
         self,
@@ -204,7 +209,7 @@ class Translator:
         self.check(**options)
         if isinstance(image, (list, tuple)):
             return [self.translate(one, **options) for one in image]
-        picture = self._checked(image, task)
+        picture = checked(image, self.config, self.formats[0], task)
         size = picture.shape[:2]
         if enlarge:
             size = tuple(self.config.task_scale * side for side in size)
@@ -256,75 +261,12 @@ class Translator:
                 raise InputError("samples are drawn with the generator's dropout, which only a run directory has")
             self._make_noisy()
 
-    def _checked(self, picture: np.ndarray, task: bool) -> np.ndarray:
-        """The picture with the channels that the model takes, or, for the task, those of the photos trained on."""
-        what = type(picture).__name__
-        if isinstance(picture, np.ndarray):
-            what = f"{picture.dtype} {'x'.join(map(str, picture.shape))}"
-            if picture.dtype.name in images.DEPTHS and picture.ndim == 3 and picture.shape[2] in (1, 3, 4):
-                what = None if picture.size else what
-        if what:
-            depths = f"{', '.join(images.DEPTHS)} [height, width, channels] with 1, 3 or 4 channels"
-            raise InputError(f"a picture is {depths}, not {what}")
-        if picture.dtype == np.float32 and not np.isfinite(picture).all():
-            raise InputError("it holds values that are not finite")
-        picture = picture.astype(picture.dtype.newbyteorder("="), copy=False)
-        if self.config is None:  # a server looks for itself
-            if picture.dtype == np.float32:
-                raise InputError("a server takes pictures of 8 or 16 bits, not floats: their range is not known to it")
-            return picture
-        try:
-            channels = self.config.output_channels if task else self.config.input_channels
-            return images.with_channels(images.with_depth(picture, self.formats[0]), channels)
-        except ValueError as error:
-            hint = ""
-            if task and self.config.task == "inpaint":
-                hint = "; without task, what is transparent is filled"
-            elif self.config.task and not task:
-                hint = f"; or it is a plain photo, of which task makes what {self.config.task} takes"
-            raise InputError(f"{error}{hint}") from None
-
     def _translated(self, picture: np.ndarray, size: tuple[int, int], generate: Callable) -> np.ndarray:
         """The picture through `generate`, resized to `size` after where it has another."""
-        translated = self._translated_natively(picture, generate)
+        translated = self._passage.translate(picture, generate)
         return (
             translated if size == picture.shape[:2] else images.resize(translated, size, self.config.resize_methods[1])
         )
-
-    def _translated_natively(self, picture: np.ndarray, generate: Callable) -> np.ndarray:
-        """The picture in its own size, as a whole or in tiles."""
-        size = picture.shape[:2]
-        if self._fixed_size:
-            over = [max(side - tile, 0) for side, tile in zip(size, self._fixed_size, strict=True)]
-            steps = [tiling.alignment(tile, self._multiple) for tile in self._fixed_size]
-            padded = [
-                tile - -more // step * step for tile, more, step in zip(self._fixed_size, over, steps, strict=True)
-            ]
-            return self._tiled(picture, generate, padded, self._fixed_size)
-        if self.max_pixels is None or size[0] * size[1] <= self.max_pixels:
-            try:
-                return self._tiled(picture, generate, size, size)  # one; `generate` pads it
-            except runtimes.Refused:
-                if self.max_pixels is not None or size[0] * size[1] <= UNKNOWN_MAX_PIXELS:
-                    raise
-        side = tiling.tile_side(self.max_pixels or UNKNOWN_MAX_PIXELS, self._multiple)
-        padded = [inference.fitting_side(own, self._multiple) for own in size]  # as for a whole picture
-        return self._tiled(picture, generate, padded, (side, side))
-
-    def _tiled(
-        self, picture: np.ndarray, generate: Callable, padded: Sequence[int], tiles: Sequence[int]
-    ) -> np.ndarray:
-        """The picture mirrored to `padded` (height, width), through tiles of (height, width), and cropped again."""
-        size = picture.shape[:2]
-        before = [(whole - side) // 2 for whole, side in zip(padded, size, strict=True)]
-        borders = [(least, whole - side - least) for least, whole, side in zip(before, padded, size, strict=True)]
-        picture = np.pad(picture, [*borders, (0, 0)], mode="reflect")  # as inference.reflect_to
-        fixed = self._fixed_size is not None
-        blended = self.config is None or self.config.target_encoding == "colors"
-        axes = zip(padded, tiles, strict=True)
-        rows, columns = (tiling.spans(*axis, self._multiple, fixed, blended) for axis in axes)
-        translated = _run(generate, picture, rows, columns, self.formats[0].range, self.formats[1])
-        return translated[before[0] : before[0] + size[0], before[1] : before[1] + size[1]]
 
 
 def _read(card: dict[str, Any], source: str | os.PathLike) -> tuple[TrainConfig, Palette | None]:
@@ -340,12 +282,3 @@ def _read(card: dict[str, Any], source: str | os.PathLike) -> tuple[TrainConfig,
     except (KeyError, TypeError, ValueError) as error:  # InputError is a ValueError
         raise InputError(f"the model card in {source} is not one that this version writes: {error}") from None
     return config, palette
-
-
-def _run(generate: Callable, picture: np.ndarray, *how) -> np.ndarray:
-    """tiling.translate_tiled."""
-    try:
-        return tiling.translate_tiled(generate, picture, *how)
-    except tf.errors.OpError as error:  # memory, mostly
-        height, width = picture.shape[:2]
-        raise RunError(f"a picture of {height}x{width} pixels: {reason(error)}; lower max_pixels") from error
