@@ -164,6 +164,7 @@ def test_every_field_has_help_and_every_default_is_allowed():
         (dict(color_space="lab", task="deblur"), "lab keeps the input's lightness, which task=deblur is to change"),
         (dict(mask_dir="masks", task="edges"), "mask_dir is for folders of pairs, not for task=edges"),
         (dict(mask_dir="masks", l1_weight=0.0), "mask_dir is of no use with l1_weight=0"),
+        (dict(gan_weight=0.0, l1_weight=0.0), "gan_weight=0 with l1_weight=0: nothing would be learned"),
     ],
 )
 def test_encodings_that_cannot_be(fields, message):

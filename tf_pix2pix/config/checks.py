@@ -78,6 +78,8 @@ def check_together(config) -> None:
             "adversarial_loss=wgan-gp does not go with norm=batch: its penalty is one of each example alone "
             "(arXiv 1704.00028, section 4); take norm=instance or norm=none"
         )
+    if not (config.gan_weight or config.l1_weight):
+        raise InputError("gan_weight=0 with l1_weight=0: nothing would be learned; give one of them a weight")
     if bool(config.input_dir) != bool(config.target_dir):
         raise InputError("input_dir and target_dir go together; give both or neither")
     _check_task(config)
