@@ -265,6 +265,19 @@ def test_splits_that_cannot_be(scenes, tmp_path, options, message):
     assert not (tmp_path / "out").exists()
 
 
+@pytest.mark.parametrize("command, options", [("split", {}), ("resize", dict(size=(8, 8))), ("shards", {})])
+def test_folders_that_are_no_side_are_said_to_be_left_behind(tmp_path, capsys, command, options):
+    for number in range(10):
+        for side in ("label", "photo", "weights"):
+            write_picture(tmp_path / "set" / "train" / side / f"{number}.png", random_picture(number, 12, 16))
+    (tmp_path / "set" / "train" / "notes").mkdir()
+    sides = dict(input_dir="label", target_dir="photo")
+    getattr(preparing, command)(str(tmp_path / "set"), str(tmp_path / "made"), **sides, **options)
+    said = capsys.readouterr().out
+    assert f"left behind, because they are no side: {tmp_path / 'set' / 'train' / 'weights'}\n" in said
+    assert not any("weights" in str(path) for path in (tmp_path / "made").rglob("*"))
+
+
 def test_hard_links_are_the_files_and_replacing_them_leaves_the_input(scenes, tmp_path):
     before = contents(scenes)
     preparing.split(str(scenes), str(tmp_path / "out"), hard_link=True)

@@ -109,7 +109,7 @@ def _files(
     if input_dir is None and (pictures := _pictures(folder)):
         return {stem: (path,) for stem, path in _by_stem(pictures, unpaired).items()}
     inside = (path for path in folder.iterdir() if path.is_dir() and path.name != mask_dir)
-    sub_folders = sorted(path.name for path in inside if any(map(_is_picture, path.iterdir())))
+    sub_folders = sorted(path.name for path in inside if any(map(is_picture, path.iterdir())))
     there = f"the sub-folders with pictures are {', '.join(sub_folders) or 'none'}"
     if input_dir is not None:
         sides = (input_dir, target_dir)
@@ -157,7 +157,7 @@ def _photos(folder: Path, unpaired: Callable = refuse) -> Files:
     if pictures := _pictures(folder):
         return {stem: (path,) for stem, path in _by_stem(pictures, unpaired).items()}
     inside = (path for path in folder.iterdir() if path.is_dir())
-    sub_folders = sorted(path.name for path in inside if any(map(_is_picture, path.iterdir())))
+    sub_folders = sorted(path.name for path in inside if any(map(is_picture, path.iterdir())))
     there = f"its sub-folders {', '.join(sub_folders)} have" if sub_folders else "nor have its sub-folders"
     raise InputError(
         f"{folder} has no pictures ({', '.join(images.EXTENSIONS)}), {there}; a task takes a folder of plain photos"
@@ -166,10 +166,10 @@ def _photos(folder: Path, unpaired: Callable = refuse) -> Files:
 
 def _pictures(folder: Path) -> list[Path]:
     """The pictures directly in a folder, in order of their names."""
-    return sorted(filter(_is_picture, folder.iterdir()))
+    return sorted(filter(is_picture, folder.iterdir()))
 
 
-def _is_picture(path: Path) -> bool:
+def is_picture(path: Path) -> bool:
     return path.suffix.lower() in images.EXTENSIONS and not path.name.startswith(".")
 
 

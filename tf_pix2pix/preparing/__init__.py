@@ -10,9 +10,9 @@ from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
 
-from tf_pix2pix.datasets.folder import SPLITS, Files, find, match
+from tf_pix2pix.datasets.folder import SPLITS, Files, find, is_picture, match
 from tf_pix2pix.datasets.pairs import check_sizes
-from tf_pix2pix.errors import InputError
+from tf_pix2pix.errors import InputError, listed
 from tf_pix2pix.files import written_beside
 from tf_pix2pix.preparing import pictures, sharding, splitting
 from tf_pix2pix.preparing.output import Job, carry_out, check_apart
@@ -33,7 +33,7 @@ def combine(
     if len(folders) == 2:
         found = _match_splits(*map(Path, folders))
     else:
-        found = find(folders[0], input_dir, target_dir)
+        found = _found(folders[0], input_dir, target_dir)
         if any(len(paths) == 1 for files in found.values() for paths in files.values()):
             raise InputError(f"{folders[0]} holds single pictures; give two folders, or one that has two with pictures")
     jobs = [
@@ -94,6 +94,16 @@ def cut(
         print(f"the first by name is {sides[1]}: train with --input_dir={sides[0]} --target_dir={sides[1]}")
 
 
+def _found(folder: str, input_dir: str | None, target_dir: str | None, single: bool = False) -> dict[str, Files]:
+    """The files of a set in either layout. Says which other sub-folders with pictures, masks say, are left behind."""
+    found = find(folder, input_dir, target_dir, photos=single)
+    sides = {path.parent for _, _, paths in _each(found) if len(paths) == 2 for path in paths}
+    beside = {child for side in sides for child in side.parent.iterdir() if child.is_dir()} - sides
+    if others := sorted(str(child) for child in beside if any(map(is_picture, child.iterdir()))):
+        print(f"left behind, because they are no side: {listed(others)}")
+    return found
+
+
 def _single_files(folder: str) -> dict[str, Files]:
     found = find(folder)
     if any(len(paths) == 2 for files in found.values() for paths in files.values()):
@@ -126,7 +136,7 @@ def resize(
     overwrite: bool = False,
 ) -> None:
     """A set in either layout -> the same layout in another size. A side-by-side file's halves are resized apart."""
-    found = find(folder, input_dir, target_dir, photos=single)
+    found = _found(folder, input_dir, target_dir, single)
     methods = (resize_a, resize_b)
     jobs = []
     for split, stem, paths in _each(found):
@@ -173,7 +183,7 @@ def split(
     overwrite: bool = False,
 ) -> None:
     """A set in either layout, split already or not -> the same files, byte for byte, under train, val and test."""
-    found = find(folder, input_dir, target_dir)
+    found = _found(folder, input_dir, target_dir)
     pooled: Files = {}
     for _, stem, paths in _each(found):
         if stem in pooled:
@@ -217,7 +227,7 @@ def shards(
     overwrite: bool = False,
 ) -> None:
     """A set in either layout -> shards that training reads (datasets/shards.py), the files in them byte for byte."""
-    found = find(folder, input_dir, target_dir, photos=single)
+    found = _found(folder, input_dir, target_dir, single)
     jobs = sharding.plan(folder, found, Path(output), shard_mb * 10**6, single)
     settings = dict(shard_mb=shard_mb, single=single, input_dir=input_dir, target_dir=target_dir)
     _do("shards", [folder], output, jobs, overwrite, **settings)
