@@ -256,7 +256,7 @@ def test_the_step_compares_classes_with_cross_entropy(changed):
     batch = batch_of(3, 3)
     found, logits = step_losses(config, encoding, *batch)
     assert logits.shape[3] == 5
-    expected = np.mean(losses.cross_entropy(logits, encoding.encode_target(batch[1])))
+    expected = np.mean(losses.cross_entropy(logits, encoding.encode_target(batch[1], batch[0])))
     assert float(found["gen_cross_entropy_loss"]) == pytest.approx(expected, rel=1e-4)
     assert expected == pytest.approx(np.log(5), abs=0.3)  # untrained
     assert [*found] == ["gen_gan_loss", "gen_cross_entropy_loss", "disc_real_loss", "disc_fake_loss"]
@@ -268,6 +268,30 @@ def test_the_step_compares_a_and_b(changed):
     found, chroma = step_losses(config, encodings.lab_encoding(), *batch)
     expected = np.mean(np.abs(chroma - encodings.rgb_to_lab(batch[1])[..., 1:] / encodings.CHROMA))
     assert float(found["gen_l1_loss"]) == pytest.approx(expected, rel=1e-3)
+
+
+def test_the_step_compares_what_is_added_with_what_is_missing(changed):
+    config = changed(input_channels=3, output_channels=3, dropout=0.0, residual=True)
+    batch = batch_of(3, 3)
+    found, added = step_losses(config, runs.make_encoding(config, {}), *batch)
+    expected = np.mean(np.abs(batch[0] + added - batch[1]))
+    assert float(found["gen_l1_loss"]) == pytest.approx(expected, rel=1e-4)
+
+
+def test_a_residual_run_adds_to_its_input_in_every_form(folder, tmp_path):
+    run_dir = tmp_path / "run"
+    train(config_of(folder, "photo", "photo", residual=True, gan_weight=0.0, steps=1, learning_rate=1e-6), run_dir)
+    rows = export(run_dir, tmp_path / "out", options=Options(tflite_precision=("float32",)))
+    assert max(row.max_difference for row in rows) <= 1
+    picture = random_picture(3, 45, 70)  # of a net that has learned nothing yet, whose part is small
+    for model in (Translator.from_run(run_dir), *(Translator.load(row.path) for row in rows)):
+        assert 0 < np.abs(model.translate(picture).astype(int) - picture).mean() < 20
+
+
+def test_residual_needs_as_many_channels_on_both_sides(folder, tmp_path):
+    with pytest.raises(InputError, match="inputs, which have 1 channels, the targets 3; give --noresidual"):
+        train(config_of(folder, "gray", "photo", residual=True), tmp_path / "run")
+    assert not (tmp_path / "run").exists()
 
 
 def test_a_run_with_masks(folder, tmp_path):

@@ -20,6 +20,7 @@ from tf_pix2pix.encodings import (
     lab_to_rgb,
     of_pictures,
     palettes_encoding,
+    residual_encoding,
     rgb_to_lab,
 )
 from tf_pix2pix.inference import for_other_runtimes, for_tensorflow, make_translate, max_pixels, size_multiple
@@ -135,12 +136,23 @@ def test_what_is_known_is_kept_bit_for_bit():
     np.testing.assert_allclose(of_colours, picture[:, :3, :, :3].numpy() @ [0.299, 0.587, 0.114], atol=1e-6)
 
 
+def test_what_is_added_to_the_input_makes_the_target():
+    encoding = residual_encoding()
+    picture, target = (images.to_float(random_picture(seed, 6, 7)[np.newaxis]) for seed in (0, 1))
+    added = encoding.encode_target(target, picture)
+    np.testing.assert_allclose(encoding.decode_output(added, picture), target, atol=1e-6)
+    np.testing.assert_array_equal(encoding.decode_output(tf.zeros_like(picture), picture), picture)
+    beyond = encoding.decode_output(tf.fill(picture.shape, 3.0) * tf.sign(added), picture)
+    assert set(np.unique(beyond[added != 0])) == {-1.0, 1.0}
+
+
 ENCODINGS = {
     "onehot": palettes_encoding(COLORS, None),
     "classes": palettes_encoding(None, COLORS),
     "both": palettes_encoding(COLORS, COLORS[:4]),
     "lab": lab_encoding(),
     "holes": holes_encoding(0.0),
+    "residual": residual_encoding(),
 }
 PICTURE_CHANNELS = {"holes": 4}  # of the others 3
 

@@ -1,4 +1,5 @@
-"""What lies between pictures and networks: palettes as one-hot channels and classes, the CIE Lab colour space, holes.
+"""What lies between pictures and networks: palettes as one-hot channels and classes, the CIE Lab colour space, holes,
+and what is to be added to a picture.
 
 A picture is float32 [n, h, w, c] in [-1, 1], as everywhere; the networks take and give what is encoded here. Training
 encodes its batches; all that comes after is one Keras model from pictures to pictures, made by `of_pictures`.
@@ -24,7 +25,8 @@ class Encoding:
 
     Attributes:
       encode_input: input picture -> what the networks take of it, float32 [n, h, w, input_channels].
-      encode_target: target picture -> what the discriminator is shown of it, [n, h, w, output_channels].
+      encode_target: (target picture, input picture) -> what the generator's output is drawn to, and the discriminator
+        is shown, [n, h, w, output_channels].
       as_target: the generator's output -> what the discriminator is shown of that, the like of encode_target.
       decode_output: (the generator's output, the input picture) -> the picture.
       activation: of the generator's last layer.
@@ -32,7 +34,7 @@ class Encoding:
     """
 
     encode_input: Callable[[tf.Tensor], tf.Tensor] = _same
-    encode_target: Callable[[tf.Tensor], tf.Tensor] = _same
+    encode_target: Callable[[tf.Tensor, tf.Tensor], tf.Tensor] = lambda target, picture: target
     as_target: Callable[[tf.Tensor], tf.Tensor] = _same
     decode_output: Callable[[tf.Tensor, tf.Tensor], tf.Tensor] = lambda gen_output, picture: gen_output
     activation: str = "tanh"
@@ -54,9 +56,9 @@ def palettes_encoding(input_colors: np.ndarray | None, target_colors: np.ndarray
     if input_colors is not None:
         parts |= dict(encode_input=OneHot(input_colors), input_channels=len(input_colors))
     if target_colors is not None:
-        colors = PaletteColors(target_colors)
+        one_hot, colors = OneHot(target_colors), PaletteColors(target_colors)
         parts |= dict(
-            encode_target=OneHot(target_colors),
+            encode_target=lambda target, picture: one_hot(target),
             as_target=tf.nn.softmax,
             decode_output=lambda gen_output, picture: colors(gen_output),
             activation="linear",
@@ -67,13 +69,26 @@ def palettes_encoding(input_colors: np.ndarray | None, target_colors: np.ndarray
 
 def lab_encoding() -> Encoding:
     """The networks see L of the input and predict a and b; the picture has the input's L and those."""
-    return Encoding(Lightness(), Chroma(), decode_output=LabPicture(), input_channels=1, output_channels=2)
+    chroma = Chroma()
+    return Encoding(
+        encode_input=Lightness(),
+        encode_target=lambda target, picture: chroma(target),
+        decode_output=LabPicture(),
+        input_channels=1,
+        output_channels=2,
+    )
 
 
 def holes_encoding(hole_value: float) -> Encoding:
     """The networks see holes, which are what is not opaque, as transparent and of hole_value in each channel; the
     picture has the input's own pixels outside of them, exactly, and the network's inside."""
     return Encoding(HolesMarked(hole_value), decode_output=KnownKept())
+
+
+def residual_encoding() -> Encoding:
+    """The network gives what is to be added to the input picture (Kim et al. 2016, arXiv 1511.04587): what is there
+    already it need not learn to repeat."""
+    return Encoding(encode_target=lambda target, picture: target - picture, decode_output=Added(), activation="linear")
 
 
 def of_pictures(generator: keras.Model, encoding: Encoding, channels: int) -> keras.Model:
@@ -178,6 +193,13 @@ class KnownKept(_Conversion):
             red, green, blue = tf.split(known, 3, axis=3)
             known = red + 0.587 * (green - red) + 0.114 * (blue - red)
         return tf.where(picture[..., 3:] >= OPAQUE, known, gen_output)
+
+
+class Added(_Conversion):
+    """(What is to be added, pictures of as many channels) -> their sum, in [-1, 1]."""
+
+    def call(self, gen_output, picture):
+        return tf.clip_by_value(picture + gen_output, -1.0, 1.0)
 
 
 # sRGB (IEC 61966-2-1): linear RGB -> XYZ under D65. White is that of (1, 1, 1), so that grays have a = b = 0.

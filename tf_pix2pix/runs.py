@@ -19,7 +19,15 @@ import tensorflow as tf
 
 from tf_pix2pix import checkpoints, images, tasks
 from tf_pix2pix.config import TrainConfig, format_value
-from tf_pix2pix.encodings import PICTURES, Encoding, holes_encoding, lab_encoding, of_pictures, palettes_encoding
+from tf_pix2pix.encodings import (
+    PICTURES,
+    Encoding,
+    holes_encoding,
+    lab_encoding,
+    of_pictures,
+    palettes_encoding,
+    residual_encoding,
+)
 from tf_pix2pix.errors import InputError
 from tf_pix2pix.files import check_writable, written_beside
 from tf_pix2pix.networks import GENERATORS, patchgan_discriminator
@@ -32,13 +40,20 @@ FROM_THE_FILES = {f"{side}_{what}" for side in ("input", "output") for what in (
 
 
 def make_encoding(config: TrainConfig, palettes: Palettes) -> Encoding:
-    """What lies between the pictures and the networks of a run. Raises InputError where targets have no colours."""
+    """What lies between the pictures and the networks of a run. Raises InputError where channels do not fit."""
     if config.color_space == "lab":
         if config.output_channels != 3:
             raise InputError(
                 f"color_space=lab predicts colours, but the targets have {config.output_channels} channels"
             )
         return lab_encoding()
+    if config.residual:
+        if config.input_channels != config.output_channels:
+            raise InputError(
+                f"residual adds to the inputs, which have {config.input_channels} channels, the targets "
+                f"{config.output_channels}; give --noresidual, or as many to both"
+            )
+        return residual_encoding()
     if config.task == "inpaint":
         return holes_encoding(tasks.HOLE_VALUE)
     if not palettes:

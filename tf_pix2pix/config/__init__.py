@@ -138,6 +138,9 @@ class TrainConfig:
         minimum=1,
     )
     skips: bool = _field(True, "U-Net skip connections; without: the paper's encoder-decoder")
+    residual: bool = _field(
+        False, "the generator gives what is to be added to the input picture, which has the target's channels"
+    )
     dropout: float = _field(0.5, "dropout rate, the generator's noise", minimum=0)
     norm: str = _field("instance", "normalisation in both networks", choices="layers.NORMS")
     upsampling: str = _field(

@@ -137,6 +137,9 @@ def _check_encodings(config) -> None:
         raise InputError(f"output_channels={config.output_channels}: color_space=lab gives colours, which are 3")
     if config.color_space == "lab" and config.task not in (None, "colorize"):
         raise InputError(f"color_space=lab keeps the input's lightness, which task={config.task} is to change")
+    if config.residual and (config.palette_sides or config.color_space == "lab" or config.task == "inpaint"):
+        other = "a palette" if config.palette_sides else "task=inpaint" if config.task else "color_space=lab"
+        raise InputError(f"residual adds to the input picture, which does not go with {other}; leave one of them out")
     if config.mask_dir and config.task:
         raise InputError(f"mask_dir is for folders of pairs, not for task={config.task}")
     if config.mask_dir and not config.l1_weight:

@@ -24,12 +24,14 @@ PRESETS: dict[str, dict[str, Any]] = {
     # Pairs of one's own: label maps to photos, low to high resolution, one style to another. The average of the weights
     # is better in every figure on real label maps (README); anatomy has a left and a right.
     "labels": dict(resize_a="nearest", ema_decay=0.999),
-    "medical": dict(fit="cover", flip=False, **_RESTORING),
+    "medical": dict(fit="cover", flip=False, residual=True, **_RESTORING),
     "style": dict(ema_decay=0.999),
     # Tasks from plain photos. In Lab a net has the colours alone to learn.
     "colorize": dict(task="colorize", color_space="lab", ema_decay=0.999),
     **{task: dict(task=task, ema_decay=0.999) for task in ("edges", "soft_edges", "sketch")},
-    **{task: dict(task=task, **_RESTORING) for task in ("super_resolution", "denoise", "inpaint", "deblur")},
+    # Residual where detail is to be added; noise, of which each pixel has its own, is more than a U-Net gives back.
+    **{task: dict(task=task, residual=True, **_RESTORING) for task in ("super_resolution", "deblur")},
+    **{task: dict(task=task, **_RESTORING) for task in ("denoise", "inpaint")},
     # Not published models: the built-in set, and something to look at after minutes on a plain CPU.
     "synthetic_facades": dict(direction="BtoA", resize_b="nearest", epochs=200, batch_size=1),
     "demo": dict(

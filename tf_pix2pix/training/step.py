@@ -106,7 +106,8 @@ def make_train_step(
         return {target_loss_name: gen_l1_loss}
 
     def replica_step(mix, input_image, target_image, weights=None):
-        input_image, target_image = encoding.encode_input(input_image), encoding.encode_target(target_image)
+        target_image = encoding.encode_target(target_image, input_image)
+        input_image = encoding.encode_input(input_image)
         if not config.gan_weight:
             return step_without_adversary(input_image, target_image, weights)
         with tf.GradientTape() as generator_tape:
