@@ -308,7 +308,8 @@ def test_a_side_of_several_depths_is_an_error(tmp_path):
     assert kinds["depths_B"] == ("error", of_train("b", "2.npy", "3.tif"))
     of_a, of_b = report["findings"][:2]
     assert of_a["title"] == "pictures of A of several depths: 1 of 8 bits a channel, 4 of 16 bits a channel"
-    assert "--input_depth=uint16" in of_a["advice"] and "uint16" not in of_b["advice"]
+    assert of_a["advice"].endswith("train with --input_depth=uint16 or, of targets, --output_depth=uint16")
+    assert "uint16" not in of_b["advice"]
 
 
 def test_a_side_of_one_depth_is_none_to_worry_about(tmp_path):

@@ -6,9 +6,8 @@ Needs ai-edge-litert, numpy and pillow, nothing else:
 
 INPUT is a picture, or a folder of pictures. DIR/NAME.png is written for each, in the picture's own size: where the
 model has a fixed size, the picture is resized to it and the result back, as in training: label maps keep their colours.
-Pictures of more than 8 bits a channel are
-refused, and those with transparency or colours that the model's channels do not hold; results have 8 bits, too. Exit
-codes: 0 all pictures were translated, 1 some were not, 2 wrong usage.
+Pictures of more than 8 bits a channel are refused, and those with transparency or colours that the model's channels do
+not hold; results have 8 bits, too. Exit codes: 0 all pictures were translated, 1 some were not, 2 wrong usage.
 """
 
 import argparse

@@ -207,7 +207,8 @@ def _depths(gathered: Gathered) -> Iterator[Finding]:
             said = ", ".join(f"{count} of {depth}" for count, depth in spoken if count)
             advice = "a side needs one; convert the files"
             if not counts[2]:
-                advice += f", or train with --{'input' if name == 'A' else 'output'}_depth=uint16"
+                side_flags = "--input_depth=uint16 or, of targets, " if len(gathered.sides) == 2 else ""
+                advice += f", or train with {side_flags}--output_depth=uint16"
             strange = np.flatnonzero((depth_of >= 0) & (depth_of != counts.argmax()))
             names = [gathered.file(number, side) for number in strange]
             title = f"{gathered.pictures_of(side)} of several depths: {said}"
