@@ -10,7 +10,7 @@ from pathlib import Path
 
 import tensorflow as tf
 
-from tf_pix2pix.errors import InputError, reason
+from tf_pix2pix.errors import InputError, error_line
 
 _PARTIAL = ".partial-"
 
@@ -78,5 +78,5 @@ def restore(path: Path, checkpoint: tf.train.Checkpoint, partly: bool = False) -
         else:
             status.assert_consumed()
     except (AssertionError, IndexError, ValueError, tf.errors.OpError) as error:  # what TensorFlow raises
-        said = reason(error)
+        said = error_line(error)
         raise InputError(f"{path} cannot be restored ({said}); remove it to go on from the one before") from None

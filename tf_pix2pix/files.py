@@ -14,7 +14,7 @@ except ImportError:  # Windows: processes are not kept apart there
 
 
 @contextlib.contextmanager
-def written_beside(path: str | os.PathLike) -> Iterator[Path]:
+def atomic_write(path: str | os.PathLike) -> Iterator[Path]:
     """Gives a path beside `path` to write to, and renames what was written to `path`; where that fails, removes it."""
     beside = Path(f"{path}.partial")
     try:

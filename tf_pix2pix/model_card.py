@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from tf_pix2pix.errors import InputError
-from tf_pix2pix.files import written_beside
+from tf_pix2pix.files import atomic_write
 
 NAME = "model_card.json"
 _TFLITE_IDENTIFIER = b"TFL3"
@@ -51,13 +51,13 @@ def write_card(path: str | os.PathLike, card: dict[str, Any]) -> None:
     text = json.dumps(card, indent=2)
     if path.is_dir():
         (path / "assets.extra").mkdir(exist_ok=True)
-        with written_beside(path / "assets.extra" / NAME) as beside:
+        with atomic_write(path / "assets.extra" / NAME) as beside:
             beside.write_text(text, encoding="utf-8")
         return
     writer = _format_of(path)[1]
     try:
         encoded = writer(path, text)
-        with written_beside(path) as beside:
+        with atomic_write(path) as beside:
             beside.write_bytes(encoded)
     except FileNotFoundError:
         raise InputError(f"{path} is not there") from None

@@ -14,7 +14,7 @@ import numpy as np
 
 from tf_pix2pix import images
 from tf_pix2pix.datasets.pairs import Pairs
-from tf_pix2pix.errors import InputError, listed
+from tf_pix2pix.errors import InputError, format_list
 
 MOST_COLORS = 256
 MOST_GRAYS = 64  # found, not given: a gray photo, or a JPEG's noise, has up to 256
@@ -216,7 +216,7 @@ class Snapped:
         """Says on stderr how many pixels of the pictures read so far had none of the palette's colours, if any."""
         if changed := sorted(self._changed[side].items()):
             share = sum(pixels for _, pixels in changed) / self._counts[side].sum()
-            names = listed([f"{name} ({pixels:,} pixels)" for name, pixels in changed], most=3)
+            names = format_list([f"{name} ({pixels:,} pixels)" for name, pixels in changed], most=3)
             print(
                 f"{what}: {share:.2%} of the pixels have a colour that the palette has not, and get the nearest, in "
                 f"{len(changed)} pictures: {names}; --palette=FILE gives another palette",

@@ -29,7 +29,7 @@ from tf_pix2pix.encodings import (
     residual_encoding,
 )
 from tf_pix2pix.errors import InputError
-from tf_pix2pix.files import check_writable, written_beside
+from tf_pix2pix.files import atomic_write, check_writable
 from tf_pix2pix.networks import GENERATORS, patchgan_discriminator
 from tf_pix2pix.palettes import Palette
 
@@ -136,14 +136,14 @@ def read_config(run_dir: str | os.PathLike) -> TrainConfig:
 
 def write_config(run_dir: Path, config: TrainConfig) -> None:
     """Writes config.json."""
-    with written_beside(run_dir / "config.json") as beside:
+    with atomic_write(run_dir / "config.json") as beside:
         beside.write_text(config.to_json(), encoding="utf-8")
 
 
 def write_palettes(run_dir: Path, palettes: Palettes) -> None:
     """Writes palette.json, of the sides that have a palette."""
     sides = {side: palette.to_json() for side, palette in palettes.items()}
-    with written_beside(run_dir / "palette.json") as beside:
+    with atomic_write(run_dir / "palette.json") as beside:
         beside.write_text(json.dumps(sides) + "\n", encoding="utf-8")
 
 
@@ -183,7 +183,7 @@ def forget_after(run_dir: Path, step: int) -> None:
     """Removes what was written about steps after `step`, which will be run again."""
     checkpoints.forget_after(run_dir / "checkpoints", step)
     records = [record for record in read_metrics(run_dir) if record["step"] <= step]
-    with written_beside(run_dir / "metrics.jsonl") as beside:
+    with atomic_write(run_dir / "metrics.jsonl") as beside:
         beside.write_text("".join(json.dumps(record) + "\n" for record in records), encoding="utf-8")
 
 

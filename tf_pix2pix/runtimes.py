@@ -17,7 +17,7 @@ import numpy as np
 import tensorflow as tf
 
 from tf_pix2pix import images, model_card
-from tf_pix2pix.errors import InputError, RunError, reason
+from tf_pix2pix.errors import InputError, RunError, error_line
 
 _NAMES = ["image", "generated"]  # of the one input and the one output
 SERVER_TIMEOUT = 300  # seconds; a large picture on a busy CPU takes tens of them
@@ -53,7 +53,7 @@ def _failing_in_one_line(source: Path, generate: Callable) -> Callable[[np.ndarr
             return generate(image)
         except Exception as error:
             height, width = image.shape[1:3]
-            raise RunError(f"{source} fails in a picture of {height}x{width} pixels: {reason(error)}") from error
+            raise RunError(f"{source} fails in a picture of {height}x{width} pixels: {error_line(error)}") from error
 
     return run
 
@@ -92,7 +92,7 @@ def load_saved_model(path: Path) -> Runtime:
     try:
         model = tf.saved_model.load(str(path))
     except Exception as error:  # on damaged files TensorFlow raises nearly anything
-        raise InputError(f"{path} cannot be loaded: {reason(error)}") from None
+        raise InputError(f"{path} cannot be loaded: {error_line(error)}") from None
     translate = model.signatures.get("translate")
     if translate is None or [*translate.structured_input_signature[1], *translate.structured_outputs] != _NAMES:
         raise InputError(f"{path} has no signature translate from image to generated: it is no export of tf_pix2pix")
@@ -116,7 +116,7 @@ def load_tflite(path: Path) -> Runtime:
     except KeyError as error:
         raise InputError(f"{path} has no {error} in its signature translate: it is no export of tf_pix2pix") from None
     except (OSError, ValueError, RuntimeError) as error:
-        raise InputError(f"{path} cannot be loaded: {reason(error)}") from None
+        raise InputError(f"{path} cannot be loaded: {error_line(error)}") from None
     size = tuple(int(side) for side in taken["shape_signature"][1:3])
 
     def generate(image):
@@ -154,7 +154,7 @@ def load_onnx(path: Path) -> Runtime:
         options.log_severity_level = 3  # errors; not what it does with the graph
         session = onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
     except Exception as error:  # its own kinds, by what is wrong with the file
-        raise InputError(f"{path} cannot be loaded: {reason(error)}") from None
+        raise InputError(f"{path} cannot be loaded: {error_line(error)}") from None
     if [value.name for value in (*session.get_inputs(), *session.get_outputs())] != _NAMES:
         raise InputError(f"{path} is not from image to generated: it is no export of tf_pix2pix")
 

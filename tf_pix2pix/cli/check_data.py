@@ -18,7 +18,7 @@ from typing import Any
 
 from tf_pix2pix.cli.command import Flag, help_of, parse_flags, run_command, start_up_notes_hidden
 from tf_pix2pix.config import Size, TrainConfig, table_keys
-from tf_pix2pix.errors import InputError, RunError, listed
+from tf_pix2pix.errors import InputError, RunError, format_list
 from tf_pix2pix.files import check_writable
 
 
@@ -89,7 +89,7 @@ def _lines(report: dict[str, Any]) -> Iterator[str]:
         yield f"{finding['severity']}: {finding['title']}: {finding['advice']}"
         names = [" = ".join(name) if isinstance(name, list) else name for name in finding["files"]]
         if names and finding["severity"] != "note":
-            yield f"    {listed(names, chr(10) + '    ', most=5)}"
+            yield f"    {format_list(names, chr(10) + '    ', most=5)}"
     yield f"written: {', '.join(report['files'])}"
 
 

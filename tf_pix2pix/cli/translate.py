@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from tf_pix2pix.cli.command import Flag, help_of, parse_flags, run_command, start_up_notes_hidden
-from tf_pix2pix.errors import InputError, RunError, listed
+from tf_pix2pix.errors import InputError, RunError, format_list
 
 FLAGS = [
     Flag("model", "what to translate with"),
@@ -192,11 +192,11 @@ def _translate_all(translator, jobs: dict[Path, list[Path]], settings: dict[str,
     if strange:
         print(
             f"{len(strange)} have colours that the model's palette has not, which were taken for the nearest: "
-            f"{listed(strange, most=3)}",
+            f"{format_list(strange, most=3)}",
             file=sys.stderr,
         )
     if failed:
-        raise RunError(f"{len(failed)} of {len(jobs)} pictures could not be translated: {listed(failed)}")
+        raise RunError(f"{len(failed)} of {len(jobs)} pictures could not be translated: {format_list(failed)}")
 
 
 if __name__ == "__main__":

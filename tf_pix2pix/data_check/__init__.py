@@ -14,7 +14,7 @@ from tf_pix2pix.data_check.gathering import PAIR, PHOTO, Gathered, gather
 from tf_pix2pix.data_check.label_maps import find_label_maps
 from tf_pix2pix.data_check.registration import STRONG, Shift
 from tf_pix2pix.data_check.sources import open_set
-from tf_pix2pix.files import written_beside
+from tf_pix2pix.files import atomic_write
 
 CELLS, SIDE = 24, 128  # pairs or photos on the contact sheet, and pixels a picture
 WORST = 10  # shifted pairs that are drawn
@@ -74,7 +74,7 @@ def check(
         "registration": None if task else _registration(gathered),
         "files": [str(path) for path in (*drawn, output / "report.json")],
     }
-    with written_beside(output / "report.json") as beside:
+    with atomic_write(output / "report.json") as beside:
         beside.write_text(json.dumps(report, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
     return report
 

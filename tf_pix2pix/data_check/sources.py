@@ -12,7 +12,7 @@ from tf_pix2pix.data_check.findings import Finding, counted
 from tf_pix2pix.data_check.looking import Opened, Source, open_files, open_photo, open_read
 from tf_pix2pix.datasets import DATASETS, check_finished, folder, load_pairs, shards
 from tf_pix2pix.datasets.pairs import Pairs
-from tf_pix2pix.errors import InputError, listed
+from tf_pix2pix.errors import InputError, format_list
 
 _OTHER_ENDINGS = {".heic", ".heif", ".avif", ".exr", ".dng", ".npz"}  # of pictures that Pillow does not know
 
@@ -46,7 +46,7 @@ def open_set(
     found = folder.find(dataset, input_dir, target_dir, task is not None, unpaired.add, mask_dir)
     if not any(found.values()):
         raise InputError(
-            f"{dataset} has no pair; pictures without a partner of the same name: {listed(unpaired.alone)}"
+            f"{dataset} has no pair; pictures without a partner of the same name: {format_list(unpaired.alone)}"
         )
     files = folder.hold_out(found, dataset, "photos" if task else "pairs")
     if not task and all(len(paths) == 1 for pairs in files.values() for paths in pairs.values()):

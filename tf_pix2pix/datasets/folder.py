@@ -12,7 +12,7 @@ import numpy as np
 
 from tf_pix2pix import images
 from tf_pix2pix.datasets.pairs import Pairs, decode_pair, decode_picture
-from tf_pix2pix.errors import InputError, listed
+from tf_pix2pix.errors import InputError, format_list
 
 SPLITS = ("train", "val", "test")
 HELD_OUT = 0.1  # the share of pairs held out where no split is given
@@ -131,7 +131,7 @@ def match(folder_a: Path, folder_b: Path, unpaired: Callable = refuse) -> Files:
     if alone := sorted([a[stem] for stem in a.keys() - b.keys()] + [b[stem] for stem in b.keys() - a.keys()]):
         count = "1 picture" if len(alone) == 1 else f"{len(alone)} pictures"
         unpaired(
-            f"{count} without a partner of the same name in the other folder: {listed(alone)}. "
+            f"{count} without a partner of the same name in the other folder: {format_list(alone)}. "
             "Add the partners or remove these",
             alone,
         )
@@ -145,7 +145,7 @@ def find_masks(folder: Path, files: Files, unpaired: Callable = refuse) -> dict[
     masks = _by_stem(_pictures(folder), unpaired)
     if missing := [stem for stem in files if stem not in masks]:
         unpaired(
-            f"{folder} has no mask for {len(missing)} of {len(files)} training pairs: {listed(missing)}; each pair "
+            f"{folder} has no mask for {len(missing)} of {len(files)} training pairs: {format_list(missing)}; each pair "
             "needs one of its name; one that is white all over weighs all pixels alike",
             [files[stem][0] for stem in missing],
         )

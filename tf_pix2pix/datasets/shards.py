@@ -17,7 +17,7 @@ from array_record.python.array_record_module import ArrayRecordWriter
 from tf_pix2pix.datasets.folder import SPLITS
 from tf_pix2pix.datasets.pairs import Pairs, decode_pair, decode_picture
 from tf_pix2pix.errors import InputError
-from tf_pix2pix.files import written_beside
+from tf_pix2pix.files import atomic_write
 
 INDEX = "shards.json"
 EXTENSION = ".array_record"
@@ -62,7 +62,7 @@ def add_to_index(folder: Path, name: str, entry: dict[str, Any]) -> None:
     """Adds one shard to the index, or replaces its entry."""
     path = folder / INDEX
     entries = {**(read_index(folder) if path.exists() else {}), name: entry}
-    with written_beside(path) as beside:
+    with atomic_write(path) as beside:
         beside.write_text(json.dumps({"format": FORMAT, "shards": dict(sorted(entries.items()))}) + "\n")
 
 

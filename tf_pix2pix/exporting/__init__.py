@@ -13,7 +13,7 @@ import tensorflow as tf
 
 from tf_pix2pix import files, inference, model_card, runs
 from tf_pix2pix.config import TrainConfig
-from tf_pix2pix.errors import InputError, RunError, listed, reason
+from tf_pix2pix.errors import InputError, RunError, error_line, format_list
 from tf_pix2pix.exporting.artifact import Options, Source
 from tf_pix2pix.exporting.card import make_card
 from tf_pix2pix.exporting.checking import Row, check, own_pictures
@@ -83,7 +83,7 @@ def export(
     except OSError as error:
         raise RunError(f"{error.filename or output}: {error.strerror or error}; nothing was exported") from error
     except tf.errors.OpError as error:
-        raise RunError(f"{reason(error)}; nothing was exported") from error
+        raise RunError(f"{error_line(error)}; nothing was exported") from error
     finally:
         with contextlib.suppress(OSError):  # they are kept where something has been moved to them
             for folder in missing:
@@ -138,11 +138,11 @@ def _check_target(output: Path, formats: Sequence[str], overwrite: bool) -> None
     there = [path for path in output.glob("*") if not path.name.startswith(".")]
     strange = [path for path in there if not (path.name.isdecimal() or path.suffix[1:] in EXPORTERS)]
     if strange:
-        names = listed([path.name for path in strange], most=5)
+        names = format_list([path.name for path in strange], most=5)
         raise InputError(f"{output} holds {names}, which are no exports; choose another --output_dir")
     replaced = [path.name for path in there if path.suffix[1:] in formats]
     if replaced and not overwrite:
         raise InputError(
-            f"{output} already holds {listed(replaced)}; choose another --output_dir, or replace what has "
+            f"{output} already holds {format_list(replaced)}; choose another --output_dir, or replace what has "
             "the same name with --overwrite"
         )

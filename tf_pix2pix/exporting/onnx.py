@@ -8,7 +8,7 @@ import keras
 import tensorflow as tf
 
 from tf_pix2pix import inference, model_card, runtimes
-from tf_pix2pix.errors import InputError, RunError, listed
+from tf_pix2pix.errors import InputError, RunError, format_list
 from tf_pix2pix.exporting.artifact import Artifact, Options, Source, reader_of
 
 OPSET = 18  # the newest that tf2onnx writes
@@ -27,7 +27,7 @@ def export_onnx(source: Source, directory: Path, options: Options) -> Iterator[A
     """
     missing = [name for name in ("onnx", "onnxruntime", "tf2onnx") if importlib.util.find_spec(name) is None]
     if missing:
-        raise InputError(f"format=onnx: {listed(missing)} not installed; pip install 'tf_pix2pix[onnx]'")
+        raise InputError(f"format=onnx: {format_list(missing)} not installed; pip install 'tf_pix2pix[onnx]'")
     if 4 * source.generator.count_params() >= MAX_BYTES:
         raise InputError(
             f"{source.generator.count_params():,} parameters are more than the 2 GB of a .onnx file hold; "

@@ -9,7 +9,7 @@ import numpy as np
 import tensorflow as tf
 
 from tf_pix2pix import images, inference, model_card, runtimes
-from tf_pix2pix.errors import InputError, RunError, listed
+from tf_pix2pix.errors import InputError, RunError, format_list
 from tf_pix2pix.exporting.artifact import Artifact, Options, Source, reader_of
 
 # dB. These catch a broken conversion, not a little less of quality. On a trained net's facades (10M parameters,
@@ -95,7 +95,7 @@ def check_graph(path: Path) -> None:
     custom = [code.CustomCode().decode() for code in codes if code.BuiltinCode() == schema.BuiltinOperator.CUSTOM]
     if custom:
         raise RunError(
-            f"{path.name} needs ops that LiteRT does not have: {listed(custom)}; the network must be built from others"
+            f"{path.name} needs ops that LiteRT does not have: {format_list(custom)}; the network must be built from others"
         )
     graphs = [model.Subgraphs(number) for number in range(model.SubgraphsLength())]
     tensors = [graph.Tensors(number) for graph in graphs for number in range(graph.TensorsLength())]
@@ -107,14 +107,14 @@ def check_graph(path: Path) -> None:
     if deep:
         raise RunError(
             f"{path.name} has tensors of more than {MAX_RANK} dimensions, which mobile delegates refuse: "
-            f"{listed(deep, '; ', most=3)}; the network must be built from other layers"
+            f"{format_list(deep, '; ', most=3)}; the network must be built from other layers"
         )
 
 
 def _check_options(source, options, fixed_size):
     asked = options.tflite_precision or ()
     if unknown := [precision for precision in asked if precision not in PRECISIONS]:
-        raise InputError(f"tflite_precision={listed(unknown)}: it is none of {', '.join(PRECISIONS)}")
+        raise InputError(f"tflite_precision={format_list(unknown)}: it is none of {', '.join(PRECISIONS)}")
     if "int8" in asked and (why := _why_no_int8(source, fixed_size)):
         raise InputError(f"tflite_precision=int8: {why}")
     if fixed_size and min(fixed_size) < inference.LEAST_SIDE:

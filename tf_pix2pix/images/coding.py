@@ -15,7 +15,7 @@ import tensorflow as tf
 from PIL import Image, ImageOps, UnidentifiedImageError
 
 from tf_pix2pix.errors import InputError
-from tf_pix2pix.files import written_beside
+from tf_pix2pix.files import atomic_write
 
 EXTENSIONS = (".png", ".jpg", ".jpeg", ".bmp", ".gif", ".webp", ".tif", ".tiff", ".npy")
 WRITTEN = {"png": (".png",), "tiff": (".tif", ".tiff"), "npy": (".npy",)}  # what `write` writes, and how it is called
@@ -191,12 +191,12 @@ def write(path: str | os.PathLike, picture: np.ndarray) -> None:
     """
     formats = {ending: format for format, endings in WRITTEN.items() for ending in endings}
     encoded = encode(picture, formats.get(Path(path).suffix.lower(), "png"))
-    with written_beside(path) as beside:
+    with atomic_write(path) as beside:
         beside.write_bytes(encoded)
 
 
 def write_png(path: str | os.PathLike, picture: np.ndarray) -> None:
     """Writes uint8 or uint16 [h, w, c] as PNG, whatever the path ends in, as `write` does."""
     encoded = encode(picture)
-    with written_beside(path) as beside:
+    with atomic_write(path) as beside:
         beside.write_bytes(encoded)

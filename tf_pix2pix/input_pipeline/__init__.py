@@ -16,7 +16,7 @@ from tqdm import tqdm
 
 from tf_pix2pix import images
 from tf_pix2pix.datasets.pairs import Pairs
-from tf_pix2pix.errors import InputError, listed
+from tf_pix2pix.errors import InputError, format_list
 from tf_pix2pix.input_pipeline.batches import held_out_batches, training_batches  # noqa: F401, public here
 
 
@@ -228,7 +228,9 @@ def _report_bad(bad: list[str], max_bad: int, count: int) -> None:
         return
     if len(bad) > max_bad or len(bad) == count:
         raise InputError(
-            f"{len(bad)} of {count} pairs cannot be used: {listed(bad, '; ')}. Mend or remove them, "
+            f"{len(bad)} of {count} pairs cannot be used: {format_list(bad, '; ')}. Mend or remove them, "
             "or leave so many out with --max_bad_images"
         )
-    print(f"left out {len(bad)} of {count} pairs (--max_bad_images={max_bad}): {listed(bad, '; ')}", file=sys.stderr)
+    print(
+        f"left out {len(bad)} of {count} pairs (--max_bad_images={max_bad}): {format_list(bad, '; ')}", file=sys.stderr
+    )

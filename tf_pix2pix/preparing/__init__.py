@@ -12,8 +12,8 @@ from pathlib import Path
 
 from tf_pix2pix.datasets.folder import SPLITS, Files, find, is_picture, match
 from tf_pix2pix.datasets.pairs import check_sizes
-from tf_pix2pix.errors import InputError, listed
-from tf_pix2pix.files import written_beside
+from tf_pix2pix.errors import InputError, format_list
+from tf_pix2pix.files import atomic_write
 from tf_pix2pix.preparing import pictures, sharding, splitting
 from tf_pix2pix.preparing.output import Job, carry_out, check_apart
 
@@ -100,7 +100,7 @@ def _found(folder: str, input_dir: str | None, target_dir: str | None, single: b
     sides = {path.parent for _, _, paths in _each(found) if len(paths) == 2 for path in paths}
     beside = {child for side in sides for child in side.parent.iterdir() if child.is_dir()} - sides
     if others := sorted(str(child) for child in beside if any(map(is_picture, child.iterdir()))):
-        print(f"left behind, because they are no side: {listed(others)}")
+        print(f"left behind, because they are no side: {format_list(others)}")
     return found
 
 
@@ -205,7 +205,7 @@ def split(
 
 
 def _copy(path: Path, hard_link: bool, targets: Sequence[Path]) -> None:
-    with written_beside(targets[0]) as beside:
+    with atomic_write(targets[0]) as beside:
         beside.unlink(missing_ok=True)
         if not hard_link:
             shutil.copy2(path, beside)

@@ -12,12 +12,12 @@ from tqdm import tqdm
 
 from tf_pix2pix import files, images
 from tf_pix2pix.datasets import RECORD, shards
-from tf_pix2pix.errors import InputError, listed
+from tf_pix2pix.errors import InputError, format_list
 
 
 @dataclass(frozen=True)
 class Job:
-    """Files made of other files: make(targets) writes each whole or not at all (files.written_beside)."""
+    """Files made of other files: make(targets) writes each whole or not at all (files.atomic_write)."""
 
     sources: tuple[Path, ...]
     targets: tuple[Path, ...]
@@ -71,7 +71,7 @@ def carry_out(
         failed = _do_all(todo)
         if failed:
             raise InputError(
-                f"{len(failed)} of {len(jobs)} could not be done: {listed(failed, '; ')}. Mend or remove these, then "
+                f"{len(failed)} of {len(jobs)} could not be done: {format_list(failed, '; ')}. Mend or remove these, then "
                 "the same command goes on"
             )
         _write_record(output, record, finished=True)
@@ -123,7 +123,7 @@ def _check_resumable(output: Path, jobs: Sequence[Job], record: dict[str, Any]) 
     own = {RECORD, shards.INDEX}
     if strange := [path for path in _made(output) if path not in planned and path.name not in own]:
         raise InputError(
-            f"{output} has files that the input, as it is now, would not give: {listed(strange)}; {ways_out}"
+            f"{output} has files that the input, as it is now, would not give: {format_list(strange)}; {ways_out}"
         )
 
 
@@ -159,5 +159,5 @@ def _read_record(output: Path) -> dict[str, Any]:
 
 
 def _write_record(output: Path, record: dict[str, Any], finished: bool) -> None:
-    with files.written_beside(output / RECORD) as beside:
+    with files.atomic_write(output / RECORD) as beside:
         beside.write_text(json.dumps({**record, "finished": finished}, indent=2) + "\n")

@@ -62,7 +62,7 @@ def write(path: Path, picture: Picture, quality: int | None = None) -> None:
       InputError: it is to be a JPEG, but has a palette, transparency or more than 8 bits.
     """
     pixels = picture.pixels
-    with files.written_beside(path) as beside:
+    with files.atomic_write(path) as beside:
         if path.suffix == ".jpg":
             if picture.palette or pixels.dtype != np.uint8 or pixels.shape[2] == 4:
                 what = "a palette, transparency or more than 8 bits, which JPEG does not hold"

@@ -8,8 +8,8 @@ from pathlib import Path
 from tf_pix2pix.datasets import shards
 from tf_pix2pix.datasets.folder import Files, hold_out, read_file
 from tf_pix2pix.datasets.pairs import decode_pair, decode_picture
-from tf_pix2pix.errors import InputError, listed
-from tf_pix2pix.files import written_beside
+from tf_pix2pix.errors import InputError, format_list
+from tf_pix2pix.files import atomic_write
 from tf_pix2pix.preparing.output import Job
 
 _index_lock = threading.Lock()
@@ -61,10 +61,10 @@ def _write(
                 continue
             yield own_names, encoded
 
-    with written_beside(targets[0]) as beside:
+    with atomic_write(targets[0]) as beside:
         shards.write_shard(beside, records())
         if bad:
-            raise InputError(listed(bad, "; "))
+            raise InputError(format_list(bad, "; "))
         entry = {
             "split": split,
             "pairs": len(names),

@@ -4,7 +4,7 @@ import hashlib
 import re
 from collections.abc import Sequence
 
-from tf_pix2pix.errors import InputError, listed
+from tf_pix2pix.errors import InputError, format_list
 
 
 def group_of(names: Sequence[str], pattern: str | None) -> dict[str, list[str]]:
@@ -23,7 +23,7 @@ def group_of(names: Sequence[str], pattern: str | None) -> dict[str, list[str]]:
         raise InputError(f"--group={pattern} is no regular expression: {error}") from None
     if unmatched := [name for name, match in found.items() if match is None]:
         raise InputError(
-            f"--group={pattern} is not found in {len(unmatched)} of {len(names)} names: {listed(unmatched)}; widen the "
+            f"--group={pattern} is not found in {len(unmatched)} of {len(names)} names: {format_list(unmatched)}; widen the "
             "pattern or rename these"
         )
     groups: dict[str, list[str]] = {}

@@ -12,7 +12,7 @@ from tf_pix2pix import checkpoints, files, runs, tasks
 from tf_pix2pix.config import TrainConfig, format_value
 from tf_pix2pix.datasets import load_pairs
 from tf_pix2pix.datasets.pairs import Pairs
-from tf_pix2pix.errors import InputError, RunError, listed, reason
+from tf_pix2pix.errors import InputError, RunError, error_line, format_list
 from tf_pix2pix.formats import with_formats
 from tf_pix2pix.input_pipeline import PreparedPairs, prepare, with_channels
 from tf_pix2pix.palettes import Snapped, find_palette, fitting, read_palette
@@ -93,7 +93,7 @@ def train(config: TrainConfig, output_dir: str | Path) -> Path:
         raise
     except tf.errors.OpError as error:
         unreadable = re.search(r"InputError: (.*)", error.message)  # a picture that could be read before
-        raise RunError(f"{unreadable[1] if unreadable else reason(error)}; {_kept(run_dir)}") from error
+        raise RunError(f"{unreadable[1] if unreadable else error_line(error)}; {_kept(run_dir)}") from error
     except OSError as error:
         raise RunError(f"{error.filename or run_dir}: {error.strerror or error}; {_kept(run_dir)}") from error
 
@@ -178,8 +178,8 @@ def _check_photos(pairs: Pairs, config: TrainConfig) -> None:
             seen[name] = some.read(index)[config.direction == "AtoB"]
     if seen and all(map(tasks.is_gray, seen.values())):
         raise InputError(
-            f"the photos are gray ({listed([*seen], most=3)}), but task={config.task} learns from photos in colour; "
-            "give others as dataset, or another task"
+            f"the photos are gray ({format_list([*seen], most=3)}), but task={config.task} learns from "
+            "photos in colour; give others as dataset, or another task"
         )
 
 

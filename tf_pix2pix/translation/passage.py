@@ -7,7 +7,7 @@ import numpy as np
 import tensorflow as tf
 
 from tf_pix2pix import images, inference, runtimes, tiling
-from tf_pix2pix.errors import RunError, reason
+from tf_pix2pix.errors import RunError, error_line
 
 UNKNOWN_MAX_PIXELS = 2**20  # of a tile for a server that refuses the whole: any generator stays within 2 GB
 UNKNOWN_MULTIPLE = 256  # the largest that a U-Net of the paper has
@@ -71,4 +71,4 @@ def _run(generate: Callable, picture: np.ndarray, *how) -> np.ndarray:
         return tiling.translate_tiled(generate, picture, *how)
     except tf.errors.OpError as error:  # memory, mostly
         height, width = picture.shape[:2]
-        raise RunError(f"a picture of {height}x{width} pixels: {reason(error)}; lower max_pixels") from error
+        raise RunError(f"a picture of {height}x{width} pixels: {error_line(error)}; lower max_pixels") from error
