@@ -9,7 +9,7 @@ from conftest import REPOSITORY
 
 ROWS = [
     {"errors"},
-    {"files"},
+    {"files", "threads"},
     {"config", "convolutions", "images", "model_card"},
     {"datasets", "encodings", "layers", "losses", "metrics", "tasks"},
     {"input_pipeline", "preparing", "networks", "inference", "palettes", "tiling", "checkpoints"},
