@@ -9,31 +9,10 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from helpers import REPOSITORY, TINY
 from PIL import Image
 
-from tf_pix2pix.config import TrainConfig
-
-REPOSITORY = Path(__file__).parent.parent
 REAL_DATA = REPOSITORY.parent / "shared" / "datasets"
-
-
-# Networks of a few thousand parameters on 32x32 pixels of the built-in set, dropout and jitter on.
-TINY = TrainConfig(
-    dataset="synthetic_facades",
-    crop_size=(32, 32),
-    filters=4,
-    steps=6,
-    batch_size=2,
-    direction="BtoA",
-    resize_b="nearest",
-    samples=2,
-    eval_pairs=3,
-    sample_every=3,
-    eval_every=3,
-    checkpoint_every=3,
-    log_every=2,
-    seed=5,
-)
 
 
 @pytest.fixture
@@ -89,18 +68,23 @@ def real_facades():
 
 
 @pytest.fixture(scope="session")
-def tiny_run(tmp_path_factory):
-    """The directory of a run of TINY, trained to its end."""
+def tiny_training(tmp_path_factory):
+    """The result of training TINY to its end, and the records that were reported."""
     from tf_pix2pix.training import train
 
-    run_dir = tmp_path_factory.mktemp("tiny") / "run"
-    train(TINY, run_dir)
-    return run_dir
+    records = []
+    return train(TINY, tmp_path_factory.mktemp("tiny") / "run", on_record=records.append), records
+
+
+@pytest.fixture(scope="session")
+def tiny_run(tiny_training):
+    """The directory of a run of TINY, trained to its end."""
+    return tiny_training[0].run_dir
 
 
 @pytest.fixture(scope="session")
 def inpaint_run(tmp_path_factory):
-    """The directory of a run of TINY that fills holes: RGBA in, RGB out. Its photos are the targets (TINY is BtoA)."""
+    """The directory of a run of TINY that fills holes: RGBA in, RGB out. Its photos are the targets, side A."""
     from tf_pix2pix.training import train
 
     run_dir = tmp_path_factory.mktemp("inpaint") / "run"

@@ -1,0 +1,97 @@
+"""Functions that several test modules share."""
+
+import dataclasses
+import shutil
+from pathlib import Path
+
+import numpy as np
+import tensorflow as tf
+from PIL import Image
+
+from tf_pix2pix import checkpoints
+from tf_pix2pix.config import TrainConfig
+from tf_pix2pix.run import Run
+from tf_pix2pix.sides import Side, Sides
+
+REPOSITORY = Path(__file__).parent.parent
+
+# Networks of a few thousand parameters on 32x32 pixels of the built-in set, dropout and jitter on.
+TINY = TrainConfig(
+    dataset="synthetic_facades",
+    crop_size=(32, 32),
+    filters=4,
+    steps=6,
+    batch_size=2,
+    direction="BtoA",
+    resize_b="nearest",
+    samples=2,
+    eval_pairs=3,
+    sample_every=3,
+    eval_every=3,
+    checkpoint_every=3,
+    log_every=2,
+    seed=5,
+)
+
+# Odd, rectangular, one pixel, and small enough to be mirrored several times.
+SIZES = [(1, 1), (1, 40), (31, 64), (33, 97), (200, 5), (64, 32)]
+
+
+def change(**fields) -> TrainConfig:
+    """TINY with some fields changed."""
+    return dataclasses.replace(TINY, **fields)
+
+
+def make_sides(input_channels: int = 3, target_channels: int = 3) -> Sides:
+    """The sides of TINY: 8 bits, inputs resized by nearest."""
+    return Sides(Side(input_channels, resize="nearest"), Side(target_channels))
+
+
+def make_run(directory: Path, sides: Sides | None = None, **fields) -> Run:
+    """A run with an untrained generator at step 1. Its large weights make generated images differ clearly."""
+    run = Run(directory, change(initializer="kaiming", **fields), sides or make_sides())
+    run.write_settings()
+    checkpoints.save(run.checkpoints, "step", 1, tf.train.Checkpoint(generator=run.build_generator()))
+    return run
+
+
+def random_image(seed: int, height: int, width: int, channels: int = 3) -> np.ndarray:
+    return np.random.default_rng(seed).integers(0, 256, (height, width, channels), dtype=np.uint8)
+
+
+def write_image(path: Path, image: np.ndarray) -> Path:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    Image.fromarray(image[:, :, 0] if image.shape[2] == 1 else image).save(path)
+    return path
+
+
+def difference(a: np.ndarray, b: np.ndarray) -> int:
+    """The largest difference of two images of equal shape and dtype, in levels."""
+    assert (a.shape, a.dtype) == (b.shape, b.dtype)
+    return int(np.abs(a.astype(int) - b.astype(int)).max())
+
+
+def saved_tensors(run_dir: Path, step: int) -> dict[str, np.ndarray]:
+    """All tensors of the checkpoint of a step."""
+    reader = tf.train.load_checkpoint(str(run_dir / "checkpoints" / f"step-{step:08d}" / "checkpoint"))
+    return {name: reader.get_tensor(name) for name in reader.get_variable_to_shape_map() if "OBJECT_GRAPH" not in name}
+
+
+def assert_same_run(one: Path, other: Path, step: int) -> None:
+    """Two runs have the same state, bit for bit, and the same validation metrics, at a step."""
+    a, b = saved_tensors(one, step), saved_tensors(other, step)
+    assert a.keys() == b.keys()
+    assert sum("optimizer" in name for name in a) > 100  # both optimizers' moments are compared
+    for name in a:
+        np.testing.assert_array_equal(a[name], b[name], err_msg=name)
+    metrics = [[r for r in Run.open(run).records() if r["step"] == step and "val_l1" in r] for run in (one, other)]
+    assert metrics[0] == metrics[1] != []
+
+
+def resume_from(run_dir: Path, step: int, copy: Path) -> Path:
+    """A copy of a run as it was when it was killed after the checkpoint of a step."""
+    shutil.copytree(run_dir, copy)
+    for later in checkpoints.steps(copy / "checkpoints", "step"):
+        if later > step:
+            shutil.rmtree(copy / "checkpoints" / f"step-{later:08d}")
+    return copy
