@@ -11,7 +11,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from tf_pix2pix.convolutions import KERNEL, LARGE_KERNEL, interleaved_kernel
+from tf_pix2pix.cpu.convolutions import KERNEL, LARGE_KERNEL, interleaved_kernel
 from tf_pix2pix.layers import Convolution2D, Convolution2DTranspose, InterleavedConvolution2D
 
 LEAST_SIDE = 16  # pixels, the least that every generator takes

@@ -11,23 +11,16 @@ import os
 import shutil
 from collections.abc import Callable, Iterable
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import keras
 import numpy as np
 import tensorflow as tf
 
-from tf_pix2pix import checkpoints, images, tasks
+from tf_pix2pix import checkpoints, images
+from tf_pix2pix.codecs import CODECS, IMAGES, Codec, with_codec
 from tf_pix2pix.config import TrainConfig, format_value
-from tf_pix2pix.encodings import (
-    PICTURES,
-    Encoding,
-    holes_encoding,
-    lab_encoding,
-    of_pictures,
-    palettes_encoding,
-    residual_encoding,
-)
 from tf_pix2pix.errors import InputError
 from tf_pix2pix.files import atomic_write, check_writable
 from tf_pix2pix.networks import GENERATORS, patchgan_discriminator
@@ -39,35 +32,31 @@ Palettes = dict[str, Palette]  # "input" and "target", where config.palette_side
 FROM_THE_FILES = {f"{side}_{what}" for side in ("input", "output") for what in ("channels", "depth", "range")}
 
 
-def make_encoding(config: TrainConfig, palettes: Palettes) -> Encoding:
-    """What lies between the pictures and the networks of a run. Raises InputError where channels do not fit."""
+def make_codec(config: TrainConfig, palettes: Palettes) -> Codec:
+    """The codec of a run. Raises InputError if the channels do not fit."""
+
+    def side(name, channels):
+        palette = SimpleNamespace(array=palettes[name].colors) if name in palettes else None
+        return SimpleNamespace(channels=channels, palette=palette)
+
     if config.color_space == "lab":
-        if config.output_channels != 3:
-            raise InputError(
-                f"color_space=lab predicts colours, but the targets have {config.output_channels} channels"
-            )
-        return lab_encoding()
-    if config.residual:
-        if config.input_channels != config.output_channels:
-            raise InputError(
-                f"residual adds to the inputs, which have {config.input_channels} channels, the targets "
-                f"{config.output_channels}; give --noresidual, or as many to both"
-            )
-        return residual_encoding()
-    if config.task == "inpaint":
-        return holes_encoding(tasks.HOLE_VALUE)
-    if not palettes:
-        return PICTURES
-    colors = (palettes[side].colors if side in palettes else None for side in ("input", "target"))
-    return palettes_encoding(*colors)
+        name = "lab"
+    elif config.residual:
+        name = "residual"
+    elif config.task == "inpaint":
+        name = "holes"
+    else:
+        name = "palette" if palettes else "images"
+    sides = side("input", config.input_channels), side("target", config.output_channels)
+    return CODECS[name](SimpleNamespace(input=sides[0], target=sides[1]))
 
 
-def build_generator(config: TrainConfig, encoding: Encoding = PICTURES) -> keras.Model:
+def build_generator(config: TrainConfig, codec: Codec = IMAGES) -> keras.Model:
     """The generator that a config describes; its channels must be known. Raises InputError where sizes do not fit."""
     try:
         return GENERATORS[config.generator](
-            encoding.input_channels or config.input_channels,
-            encoding.output_channels or config.output_channels,
+            codec.input_channels or config.input_channels,
+            codec.output_channels or config.output_channels,
             size=config.crop_size,
             depth=config.depth,
             filters=config.filters,
@@ -77,19 +66,19 @@ def build_generator(config: TrainConfig, encoding: Encoding = PICTURES) -> keras
             upsampling=config.upsampling,
             initializer=config.initializer,
             seed=config.seed,
-            activation=encoding.activation,
+            activation=codec.activation,
             dtype=config.precision,
         )
     except ValueError as error:
         raise InputError(f"crop_size={format_value(config.crop_size)}, generator={config.generator}: {error}") from None
 
 
-def build_discriminator(config: TrainConfig, encoding: Encoding = PICTURES) -> keras.Model:
+def build_discriminator(config: TrainConfig, codec: Codec = IMAGES) -> keras.Model:
     """The discriminator that a config describes; its channels must be known. Raises InputError as build_generator."""
     try:
         return patchgan_discriminator(
-            encoding.input_channels or config.input_channels,
-            encoding.output_channels or config.output_channels,
+            codec.input_channels or config.input_channels,
+            codec.output_channels or config.output_channels,
             size=config.crop_size,
             layers=config.discriminator_layers,
             filters=config.discriminator_filters or config.filters,
@@ -297,8 +286,8 @@ def restore_generator(run_dir: str | os.PathLike, checkpoint: str = "best") -> k
 
 def load_generator(config: TrainConfig, path: Path, palettes: Palettes) -> keras.Model:
     """`restore_generator` from a folder of find_checkpoint."""
-    encoding = make_encoding(config, palettes)
-    generator = build_generator(dataclasses.replace(config, precision="float32"), encoding)
+    codec = make_codec(config, palettes)
+    generator = build_generator(dataclasses.replace(config, precision="float32"), codec)
     name = "ema_generator" if config.ema_decay else "generator"
     checkpoints.restore(path, tf.train.Checkpoint(**{name: generator}), partly=True)
-    return of_pictures(generator, encoding, config.input_channels)
+    return with_codec(generator, codec, config.input_channels)

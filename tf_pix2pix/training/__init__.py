@@ -61,10 +61,10 @@ def train(config: TrainConfig, output_dir: str | Path) -> Path:
     train_pairs, held_out = with_channels(prepared, wanted, config.output_channels)
     config = _as_in_the_files(config, train_pairs)
     runs.check(run_dir, config)  # again: now all of it is known
-    encoding = runs.make_encoding(config, own_palettes)
+    codec = runs.make_codec(config, own_palettes)
     total_steps = _total_steps(config, len(train_pairs))
     with tf.distribute.get_strategy().scope():
-        state = build_state(config, total_steps, encoding)
+        state = build_state(config, total_steps, codec)
     try:
         with files.locked(run_dir, "trains in"):
             print(
@@ -88,7 +88,7 @@ def train(config: TrainConfig, output_dir: str | Path) -> Path:
             runs.forget_after(run_dir, start_step if saved else -1)
             if start_step:
                 print(f"resuming at step {start_step} of {total_steps}")
-            return run_loop(config, run_dir, state, encoding, train_pairs, held_out, total_steps)
+            return run_loop(config, run_dir, state, codec, train_pairs, held_out, total_steps)
     except BrokenPipeError:  # whoever read our output has gone
         raise
     except tf.errors.OpError as error:

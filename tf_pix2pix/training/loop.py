@@ -13,9 +13,9 @@ import tensorflow as tf
 from tqdm import tqdm
 
 from tf_pix2pix import checkpoints, images, runs, tasks
+from tf_pix2pix.codecs import Codec, with_codec
 from tf_pix2pix.config import TrainConfig
 from tf_pix2pix.datasets.pairs import Pairs
-from tf_pix2pix.encodings import Encoding, of_pictures
 from tf_pix2pix.errors import RunError
 from tf_pix2pix.inference import make_translate
 from tf_pix2pix.input_pipeline import held_out_batches, training_batches
@@ -30,7 +30,7 @@ def run_loop(
     config: TrainConfig,
     run_dir: Path,
     state: TrainState,
-    encoding: Encoding,
+    codec: Codec,
     train_pairs: Pairs,  # from input_pipeline.prepare
     held_out: Pairs,  # from input_pipeline.prepare
     total_steps: int,
@@ -42,8 +42,8 @@ def run_loop(
       OSError, tf.errors.OpError: the disk or the data gave up.
     """
     batches = _batches(config, train_pairs, int(state.step), total_steps)
-    train_step = make_train_step(state, config, encoding)
-    sampled = of_pictures(state.sampled, encoding, config.input_channels)
+    train_step = make_train_step(state, config, codec)
+    sampled = with_codec(state.sampled, codec, config.input_channels)
     shown = _Shown(config, run_dir, make_translate(sampled), held_out)
     window, said = _Window(config, len(train_pairs)), time.monotonic()
 

@@ -8,10 +8,11 @@ import keras
 import tensorflow as tf
 
 from tf_pix2pix import runs
+from tf_pix2pix.codecs import IMAGES, Codec
 from tf_pix2pix.config import TrainConfig
-from tf_pix2pix.encodings import PICTURES, Encoding
+from tf_pix2pix.cpu.adam import make_adam
 from tf_pix2pix.losses import ADVERSARIAL_LOSSES, TARGET_LOSSES, gradient_penalty
-from tf_pix2pix.training.optimizers import FusedAdam, LinearDecay
+from tf_pix2pix.training.optimizers import LinearDecay
 
 LOSSES = ("gen_gan_loss", "gen_l1_loss", "disc_real_loss", "disc_fake_loss")  # gen_cross_entropy_loss for classes
 
@@ -40,19 +41,19 @@ class TrainState:
         return tf.train.Checkpoint(**{"ema_generator" if self.ema_generator else "generator": self.sampled})
 
 
-def build_state(config: TrainConfig, total_steps: int, encoding: Encoding = PICTURES) -> TrainState:
+def build_state(config: TrainConfig, total_steps: int, codec: Codec = IMAGES) -> TrainState:
     """Networks and optimizers at step 0 (to be called in the strategy's scope). total_steps: for a linear schedule."""
 
     def optimizer(network):
         rate = config.learning_rate if config.schedule == "constant" else LinearDecay(config.learning_rate, total_steps)
-        adam = FusedAdam(rate, beta_1=config.beta_1, beta_2=config.beta_2, epsilon=1e-8)
+        adam = make_adam(rate, config.beta_1, config.beta_2, epsilon=1e-8)
         if config.precision == "mixed_float16":
             adam = keras.optimizers.LossScaleOptimizer(adam)
         adam.build(network.trainable_variables)
         return adam
 
-    generator, discriminator = runs.build_generator(config, encoding), runs.build_discriminator(config, encoding)
-    ema_generator = runs.build_generator(config, encoding) if config.ema_decay else None  # the same seed and weights
+    generator, discriminator = runs.build_generator(config, codec), runs.build_discriminator(config, codec)
+    ema_generator = runs.build_generator(config, codec) if config.ema_decay else None  # the same seed and weights
     return TrainState(
         step=tf.Variable(0, dtype=tf.int64, trainable=False, name="step"),
         generator=generator,
@@ -64,12 +65,12 @@ def build_state(config: TrainConfig, total_steps: int, encoding: Encoding = PICT
 
 
 def make_train_step(
-    state: TrainState, config: TrainConfig, encoding: Encoding = PICTURES
+    state: TrainState, config: TrainConfig, codec: Codec = IMAGES
 ) -> Callable[..., dict[str, tf.Tensor]]:
     """The training step: (input_image, target_image), float32 [n, h, w, c] in [-1, 1] -> LOSSES, float32 scalars.
 
     With weights, [n, h, w, 1] in [0, 1], as a third argument, each pixel counts so much in the L1 loss, or the
-    cross-entropy. What the networks see and give is what `encoding` makes of the pictures, or the pictures themselves.
+    cross-entropy. What the networks see and give is what `codec` makes of the pictures, or the pictures themselves.
 
     One discriminator step, then one generator step against the updated discriminator; with gan_weight=0 a generator
     step alone, and its one loss. Losses are averages over the global batch, whatever the number of replicas.
@@ -106,13 +107,13 @@ def make_train_step(
         return {target_loss_name: gen_l1_loss}
 
     def replica_step(mix, input_image, target_image, weights=None):
-        target_image = encoding.encode_target(target_image, input_image)
-        input_image = encoding.encode_input(input_image)
+        target_image = codec.encode_target(target_image, input_image)
+        input_image = codec.encode_input(input_image)
         if not config.gan_weight:
             return step_without_adversary(input_image, target_image, weights)
         with tf.GradientTape() as generator_tape:
             gen_output = generator(input_image, training=True)
-            gen_target = encoding.as_target(gen_output)  # itself, or of classes the probabilities
+            gen_target = codec.as_target(gen_output)  # itself, or of classes the probabilities
 
             with generator_tape.stop_recording(), tf.GradientTape() as discriminator_tape:
                 disc_real_logits, disc_fake_logits = discriminate_both(input_image, target_image, gen_target)
