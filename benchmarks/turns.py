@@ -143,9 +143,10 @@ def _work(connection, contestant: Contestant) -> None:
 
 def _built(contestant: Contestant) -> tuple[Work, dict[str, Any]]:
     from tf_pix2pix.cli import command
+    from tf_pix2pix.cpu.settings import tune_process
 
     if contestant.tuned:
-        command.tune_process()
+        tune_process()
     with command.start_up_notes_hidden():
         for module in contestant.imports:
             importlib.import_module(module)

@@ -1,5 +1,4 @@
 import os
-import platform
 import re
 import resource
 import signal
@@ -323,28 +322,3 @@ def test_the_script_runs_and_says_where_the_grid_is(tmp_path):
     assert (result.returncode, result.stderr) == (0, "")
     grid = result.stdout.splitlines()[-1].split("sample grid: ")[1]
     assert Path(grid).read_bytes().startswith(b"\x89PNG")
-
-
-@pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="the allocator is another")
-@pytest.mark.parametrize(("own", "expected"), [({}, "1"), ({"TF_ENABLE_ONEDNN_OPTS": "0"}, "0")])
-def test_freed_memory_stays_with_a_tuned_process(own, expected):
-    """A buffer that glibc would map anew, and clear, each time; and oneDNN's kernels are as the user says, or on."""
-    script = """
-import os, resource
-from tf_pix2pix.cli.command import tune_process
-tune_process()
-faults = []
-for _ in range(4):
-    before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
-    bytearray(100_000_000)
-    faults.append(resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before)
-print(os.environ["TF_ENABLE_ONEDNN_OPTS"], max(faults[1:]))
-"""
-    environment = {name: value for name, value in os.environ.items() if name != "TF_ENABLE_ONEDNN_OPTS"} | own
-    done = subprocess.run(
-        [sys.executable, "-c", script], cwd=REPOSITORY, env=environment, capture_output=True, text=True
-    )
-    assert done.returncode == 0, done.stderr
-    opts, faults = done.stdout.split()
-    assert opts == expected
-    assert int(faults) < 1000  # of 24,414 pages

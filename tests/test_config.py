@@ -140,7 +140,7 @@ def test_what_a_task_makes_is_resized_as_its_photo():
     + ["datasets.DATASETS"],
 )
 def test_choices_read_from_source_are_the_tables_keys(where):
-    module, table = where.split(".")
+    module, table = where.rsplit(".", 1)
     assert table_keys(where) == tuple(getattr(importlib.import_module(f"tf_pix2pix.{module}"), table))
 
 

@@ -10,10 +10,12 @@ import sys
 import numpy as np
 import pytest
 from conftest import REPOSITORY, random_picture, write_picture
+from helpers import make_sides
 from PIL import Image
 from test_images import encoded
 
-from tf_pix2pix import encodings, images, model_card
+from tf_pix2pix import images, model_card
+from tf_pix2pix.codecs import CODECS, with_codec
 from tf_pix2pix.config import TrainConfig
 from tf_pix2pix.exporting import tflite
 from tf_pix2pix.exporting.artifact import Options, Source
@@ -201,9 +203,9 @@ def test_the_readme_reads_the_card(exported, tmp_path):
 def test_label_maps_are_resized_as_in_training(tmp_path):
     """With nearest, both ways: no colours but the palette's go in or come out."""
     colors = np.array([[0, 0, 170], [9, 200, 20], [170, 255, 85], [255, 85, 0]], np.uint8)
-    encoding = encodings.palettes_encoding(colors, colors)
-    network = unet_generator(4, 4, size=(32, 32), filters=2, initializer="kaiming", activation=encoding.activation)
-    generator = encodings.of_pictures(network, encoding, 3)
+    codec = CODECS["palette"](make_sides(colors, colors))
+    network = unet_generator(4, 4, size=(32, 32), filters=2, initializer="kaiming", activation=codec.activation)
+    generator = with_codec(network, codec, 3)
     card = {"config": {"resize_a": "nearest", "resize_b": "nearest", "direction": "BtoA", "task": None}}
     source = Source(generator, (32, 32), 3, 3, train_inputs=[], card=card, has_palette=True)
     [artifact] = tflite.export_tflite(source, tmp_path, Options(tflite_precision=("float32",)))

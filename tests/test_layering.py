@@ -10,9 +10,9 @@ from conftest import REPOSITORY
 ROWS = [
     {"errors"},
     {"files", "threads"},
-    {"config", "convolutions", "images", "model_card"},
-    {"datasets", "encodings", "layers", "losses", "metrics", "tasks"},
-    {"input_pipeline", "preparing", "networks", "inference", "palettes", "tiling", "checkpoints"},
+    {"config", "cpu", "images", "model_card"},
+    {"datasets", "layers", "losses", "metrics", "tasks"},
+    {"codecs", "input_pipeline", "preparing", "networks", "inference", "palettes", "tiling", "checkpoints"},
     {"data_check", "formats", "runs", "runtimes", "report"},
     {"training", "translation", "exporting"},
     {"evaluation"},

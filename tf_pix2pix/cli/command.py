@@ -1,9 +1,7 @@
 """What every command has: flags and their help, exit codes, and one line on stderr when something is wrong."""
 
 import contextlib
-import ctypes
 import os
-import platform
 import signal
 import sys
 import tempfile
@@ -17,23 +15,8 @@ from typing import Any
 from absl import flags
 
 from tf_pix2pix.config import Range, Size, format_value
+from tf_pix2pix.cpu.settings import tune_process
 from tf_pix2pix.errors import InputError, RunError
-
-_M_TRIM_THRESHOLD, _M_TOP_PAD, _M_MMAP_MAX = -1, -2, -4  # of glibc's malloc.h
-
-
-def tune_process() -> None:
-    """Sets what makes TensorFlow faster on CPUs, for a process that is ours alone; to be called before it is imported.
-
-    Freed memory stays with the process (glibc gives every large buffer back to the kernel, which clears it anew), and
-    oneDNN's kernels are on also where TensorFlow leaves them off (AMD), unless TF_ENABLE_ONEDNN_OPTS says otherwise.
-    """
-    os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "1")
-    if platform.libc_ver()[0] == "glibc":
-        libc = ctypes.CDLL(None)
-        libc.mallopt(_M_MMAP_MAX, 0)
-        libc.mallopt(_M_TRIM_THRESHOLD, 2**31 - 1)
-        libc.mallopt(_M_TOP_PAD, 64 * 2**20)
 
 
 def run_command(

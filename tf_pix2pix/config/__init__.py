@@ -143,11 +143,11 @@ class TrainConfig:
         False, "the generator gives what is to be added to the input picture, which has the target's channels"
     )
     dropout: float = _field(0.5, "dropout rate, the generator's noise", minimum=0)
-    norm: str = _field("instance", "normalisation in both networks", choices="layers.NORMS")
+    norm: str = _field("instance", "normalisation in both networks", choices="layers.blocks.NORMS")
     upsampling: str = _field(
-        "transpose", "transposed convolution, or nearest-resize + convolution", choices="layers.UPSAMPLINGS"
+        "transpose", "transposed convolution, or nearest-resize + convolution", choices="layers.blocks.UPSAMPLINGS"
     )
-    initializer: str = _field("normal", "initial weights of the convolutions", choices="layers.INITIALIZERS")
+    initializer: str = _field("normal", "initial weights of the convolutions", choices="layers.blocks.INITIALIZERS")
     # The discriminator (paper, section 3.3 and appendix 6.1.2).
     discriminator_layers: int = _field(3, "PatchGAN layers: 0, 1, 3, 5 see 1, 16, 70, 286 pixels", minimum=0)
     discriminator_filters: int | None = _field(None, "filters of its first layer (default: as filters)", minimum=1)

@@ -7,7 +7,6 @@ take the memory that a header asks for. So headers are read here first.
 import numpy as np
 import tensorflow as tf
 
-from tf_pix2pix import images
 from tf_pix2pix.exporting.parsing import EXIF_PREFIX, checked, find_blocks, length, number, read_orientation, walk
 
 _RAMP = np.arange(256, dtype=np.uint8)[:, np.newaxis].repeat(3, axis=1)  # the palette of gray levels
@@ -31,6 +30,7 @@ def decode_or_refuse(
     """
 
     import types
+
     format = types.SimpleNamespace(depth=depth, range=None if widen else 1)
 
     def png(encoded, max_pixels):

@@ -105,7 +105,9 @@ def replay_warmup(path: Path, serve: Callable[[list[bytes]], tuple[list[bytes], 
                 raise ValueError(f"{ok.count(False)} of its {len(ok)} images are not translated")
             number += 1
     except Exception as error:
-        raise RunError(f"{path / WARMUP}: request {number} fails, so no server would load the model: {error}") from error
+        raise RunError(
+            f"{path / WARMUP}: request {number} fails, so no server would load the model: {error}"
+        ) from error
 
 
 def load_session(path: Path) -> Callable[[list[bytes]], tuple[list[bytes], list[bool]]]:
@@ -122,7 +124,9 @@ def load_session(path: Path) -> Callable[[list[bytes]], tuple[list[bytes], list[
     fetched = [signature.outputs[name].name for name in ("image_bytes", "ok")]
 
     def serve(encoded):
-        rows, ok = session.run(fetched, {fed: np.array(encoded, dtype=object)})  # NumPy's own strings end at a zero byte
+        rows, ok = session.run(
+            fetched, {fed: np.array(encoded, dtype=object)}
+        )  # NumPy's own strings end at a zero byte
         return list(rows), ok.tolist()
 
     return serve

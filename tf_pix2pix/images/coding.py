@@ -18,7 +18,11 @@ from tf_pix2pix.errors import InputError
 from tf_pix2pix.files import atomic_write
 
 EXTENSIONS = (".png", ".jpg", ".jpeg", ".bmp", ".gif", ".webp", ".tif", ".tiff", ".npy")
-WRITTEN = {"png": (".png",), "tiff": (".tif", ".tiff"), "npy": (".npy",)}  # formats that `write` writes, and their extensions
+WRITTEN = {
+    "png": (".png",),
+    "tiff": (".tif", ".tiff"),
+    "npy": (".npy",),
+}  # formats that `write` writes, and their extensions
 
 _ORIENTATION = 0x0112  # the tag of EXIF and of TIFF
 _NPY, _TIFF = b"\x93NUMPY", (b"II\x2a\0", b"MM\0\x2a", b"II\x2b\0", b"MM\0\x2b")  # first bytes of these files
