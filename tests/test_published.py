@@ -139,7 +139,7 @@ def test_download_happens_once(server, tmp_path):
     write_archive(server.folder / "facades.tar.gz", files)
     for split, pairs in published.load("facades", data_dir=tmp_path / "data").items():
         assert by_name(pairs) == expected(files, split)
-        assert len(pairs) == COUNTS[split] and pairs.verified
+        assert len(pairs) == COUNTS[split] and pairs.uniform
     requests = server.requests
     assert requests > 0
     published.load("facades", data_dir=tmp_path / "data")

@@ -57,7 +57,7 @@ def test_shards_of_side_by_side_files_hold_the_same_pairs(tmp_path, given):
 
 
 def test_training_gets_the_same_batches(two_folders, packed):
-    """With a verified set that is too large for memory, too: training then starts without reading all of it."""
+    """With a uniform set that is too large for memory, too: training then starts without reading all of it."""
     batches = []
     for folder, cache_bytes in ((two_folders, 1e9), (packed, 1e9), (packed, 0)):
         splits = load_pairs(str(folder))
@@ -97,13 +97,13 @@ def test_the_index_describes_every_shard(packed):
         assert len(shard["names"]) == shard["pairs"]
 
 
-def test_a_split_with_several_kinds_is_not_verified(two_folders, tmp_path):
+def test_a_split_with_several_kinds_is_not_uniform(two_folders, tmp_path):
     """Training must read all its pairs to find the channels."""
     write_picture(two_folders / "a" / "3.png", random_picture(1, 12, 16, 3))
     for megabytes in (0.004, 1):
         preparing.shards(str(two_folders), str(tmp_path / str(megabytes)), shard_mb=megabytes)
         splits = load_pairs(str(tmp_path / str(megabytes)))
-        assert (splits["train"].verified, splits["val"].verified) == (False, True)
+        assert (splits["train"].uniform, splits["val"].uniform) == (False, True)
 
 
 def test_interrupted_packing_continues_and_keeps_complete_shards(two_folders, packed, tmp_path, capsys):
@@ -179,7 +179,7 @@ def test_shards_of_photos_require_a_task(tmp_path, packed):
     preparing.shards(str(tmp_path / "photos"), str(tmp_path / "out"), single=True, overwrite=True)
     splits = load_pairs(str(tmp_path / "out"), photos=True)
     for split, pairs in load_pairs(str(tmp_path / "photos"), photos=True).items():
-        assert splits[split].verified
+        assert splits[split].uniform
         for index in range(len(pairs)):
             for side in (0, 1):
                 np.testing.assert_array_equal(pairs.read(index)[side], splits[split].read(index)[side])
@@ -200,7 +200,7 @@ def test_real_facades_are_the_same_from_shards(real_facades, tmp_path):
     preparing.shards(str(tmp_path / "facades"), str(tmp_path / "shards"), shard_mb=8)
     splits = load_pairs(str(tmp_path / "shards"))
     assert {split: len(pairs) for split, pairs in splits.items()} == {"train": 400, "val": 40, "test": 28}
-    assert all(pairs.verified for pairs in splits.values())
+    assert all(pairs.uniform for pairs in splits.values())
     folder = load_pairs(str(tmp_path / "facades"))
     for split, pairs in splits.items():
         for index in range(0, len(pairs), 9):

@@ -14,7 +14,7 @@ import numpy as np
 import tensorflow as tf
 
 from tf_pix2pix.datasets.folder import SPLITS
-from tf_pix2pix.datasets.pairs import Pairs, decode_pair, decode_picture
+from tf_pix2pix.datasets.pairs import INPUT, TARGET, Pairs, decode_image, decode_pair
 from tf_pix2pix.errors import InputError
 from tf_pix2pix.files import atomic_write
 
@@ -79,11 +79,11 @@ def add_to_index(folder: Path, name: str, entry: dict[str, Any]) -> None:
 def load(folder: str | Path, *, photos: bool = False) -> dict[str, Pairs]:
     """Returns the splits "train", "val" and "test" of a folder of shards, in the same order as in the source folder.
 
-    Without a test split, val is used as test, and a printed line says so. A split counts as verified if all its pairs
-    have one kind: each pair was decoded when its shard was written.
+    Without a test split, val is used as test, and a printed line says so. A split is uniform (Pairs) if all its pairs have
+    one kind: each pair was decoded when its shard was written.
 
     Args:
-      photos: the images are plain photos; each serves as A and as B (the same array).
+      photos: the images are plain photos; a pair is then a target alone.
 
     Raises:
       InputError: the index is damaged; a shard is missing or changed; the shards hold pairs where photos are
@@ -122,7 +122,7 @@ def _pairs(folder: Path, shards: Sequence[str], index: dict[str, dict[str, Any]]
         raise InputError(f"{folder}: damaged shard ({error}); copy the folder again") from None
     names = [" and ".join(pair) for pair in files]
 
-    def read(position: int) -> tuple[np.ndarray, np.ndarray]:
+    def read(position: int) -> tuple[np.ndarray, ...]:
         try:
             record = source[position]
         except RuntimeError as error:  # a wrong checksum, or the disk
@@ -130,9 +130,10 @@ def _pairs(folder: Path, shards: Sequence[str], index: dict[str, dict[str, Any]]
         features = tf.train.Example.FromString(record).features.feature
         paths = [f"{folder}/{name.decode()}" for name in features["names"].bytes_list.value]
         encoded = features["files"].bytes_list.value
-        return (decode_picture(paths[0], encoded[0]),) * 2 if photos else decode_pair(paths, encoded)
+        return (decode_image(paths[0], encoded[0]),) if photos else decode_pair(paths, encoded)
 
     # Pairs read as photos, or photos as pairs, were not checked as such: side by side, the width must be even.
     kinds = [index[shard]["kind"] for shard in shards]
-    verified = kinds.count(kinds[0]) == len(kinds) and kinds[0] is not None and len(kinds[0]) == (1 if photos else 2)
-    return Pairs([f"{folder}: {name}" for name in names], read, verified)
+    parts = (TARGET,) if photos else (INPUT, TARGET)
+    uniform = kinds.count(kinds[0]) == len(kinds) and kinds[0] is not None and len(kinds[0]) == len(parts)
+    return Pairs([f"{folder}: {name}" for name in names], read, parts, uniform)
