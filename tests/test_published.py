@@ -266,7 +266,7 @@ def test_a_damaged_archive_is_named_and_nothing_is_prepared(tmp_path, facades, d
 @pytest.mark.parametrize(
     "changes, message",
     [
-        ({"facades/val/9.jpg": b"not an image"}, ": facades/val/9.jpg: it "),
+        ({"facades/val/9.jpg": b"not an image"}, ": facades/val/9.jpg: not a PNG"),
         ({"facades/val/9.jpg": jpeg(1, width=31)}, ": facades/val/9.jpg: it "),
         ({f"facades/val/{i}.jpg": None for i in (1, 2, 3)}, ": no images in facades/val/; replace"),
     ],
@@ -372,7 +372,7 @@ def test_reading_from_several_threads(tmp_path):
 
 def test_an_unreadable_stored_image_is_named():
     source = [{"image": b"not an image", "filename": b"7.jpg"}]
-    with pytest.raises(InputError, match="^facades/val/7.jpg: it "):
+    with pytest.raises(InputError, match="^facades/val/7.jpg: not a PNG"):
         published._read("facades/val", source, 0)
 
 

@@ -10,11 +10,11 @@ import shutil
 import tarfile
 import urllib.request
 from collections.abc import Iterator
-from pathlib import Path, PurePath, PurePosixPath
+from pathlib import Path
 
 import tensorflow_datasets as tfds
 
-from tf_pix2pix import images
+from tf_pix2pix.datasets.folder import is_image
 from tf_pix2pix.errors import InputError
 
 BASE_ADDRESS = "http://efrosgans.eecs.berkeley.edu/pix2pix/datasets/"
@@ -22,7 +22,7 @@ CONNECT_SECONDS = 20  # how long the server may take to answer
 
 
 def find(name: str, data_dir: Path) -> Path | None:
-    """Returns the path of NAME.tar.gz, or else of the unpacked folder NAME, in data_dir or data_dir/downloads/manual."""
+    """Returns NAME.tar.gz, or else the unpacked folder NAME, in data_dir or in data_dir/downloads/manual."""
     folders = (data_dir, data_dir / "downloads" / "manual")
     archives = [path for folder in folders if (path := folder / f"{name}.tar.gz").is_file()]
     unpacked = [path for folder in folders if ((path := folder / name) / "train").is_dir()]
@@ -38,14 +38,14 @@ def read_split(source: Path, name: str, split: str) -> Iterator[tuple[str, bytes
     """
     if source.is_dir():
         for path in sorted((source / split).glob("*")):
-            if path.is_file() and _is_image(path):
+            if path.is_file() and is_image(path):
                 yield path.name, path.read_bytes()
         return
     with gzip.open(source) as unzipped, tarfile.open(fileobj=unzipped, mode="r|") as tar:
         for member in tar:
-            path = PurePosixPath(member.name)
-            if member.isfile() and path.parent == PurePosixPath(name, split) and _is_image(path):
-                yield path.name, tar.extractfile(member).read()
+            path, file = Path(member.name), tar.extractfile(member)
+            if file and path.parent == Path(name, split) and is_image(path):
+                yield path.name, file.read()
         while unzipped.read(1 << 20):
             pass
 
@@ -57,7 +57,7 @@ def identify(source: Path) -> dict[str, int | str]:
     the number and total size of its images and the time of the latest change (ns).
     """
     if source.is_dir():
-        found = [path.stat() for path in source.glob("*/*") if _is_image(path)]
+        found = [path.stat() for path in source.glob("*/*") if is_image(path)]
         return {
             "files": len(found),
             "bytes": sum(file.st_size for file in found),
@@ -96,7 +96,3 @@ def remove_download(archive: Path) -> None:
     """Deletes a damaged download, and TFDS' record of it, which would refuse a different second download."""
     archive.unlink()
     Path(f"{archive}.INFO").unlink()
-
-
-def _is_image(path: PurePath) -> bool:
-    return path.suffix.lower() in images.EXTENSIONS and not path.name.startswith(".")

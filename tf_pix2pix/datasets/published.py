@@ -155,8 +155,8 @@ def load(name: str, *, data_dir: str | os.PathLike | None = None) -> dict[str, P
 
 def _prepare(name: str, data_dir: str | os.PathLike | None) -> Pix2pix:
     """Returns the builder of a set that is prepared and up to date."""
-    default = os.environ.get("TFDS_DATA_DIR") or "~/tensorflow_datasets"
-    folder, default = (Path(path).expanduser().absolute() for path in (data_dir or default, default))
+    default = Path(os.environ.get("TFDS_DATA_DIR") or "~/tensorflow_datasets").expanduser().absolute()
+    folder = Path(data_dir).expanduser().absolute() if data_dir else default
     if folder.exists() and not folder.is_dir():
         raise InputError(f"--data_dir={folder}: a file; name the folder of {name}.tar.gz, or one to download it to")
     source = archive.find(name, folder)

@@ -79,8 +79,8 @@ def add_to_index(folder: Path, name: str, entry: dict[str, Any]) -> None:
 def load(folder: str | Path, *, photos: bool = False) -> dict[str, Pairs]:
     """Returns the splits "train", "val" and "test" of a folder of shards, in the same order as in the source folder.
 
-    Without a test split, val is used as test, and a printed line says so. A split is uniform (Pairs) if all its pairs have
-    one kind: each pair was decoded when its shard was written.
+    Without a test split, val is used as test, and a printed line says so. A split is uniform (Pairs) if all its pairs
+    have one kind: each pair was decoded when its shard was written.
 
     Args:
       photos: the images are plain photos; a pair is then a target alone.
