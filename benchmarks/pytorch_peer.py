@@ -65,12 +65,11 @@ class PatchGAN(nn.Module):
 
 
 @torch.no_grad()
-def copy_weights(keras_model, module: nn.Module) -> None:
-    """Copies the weights of a Keras network into its peer; both list them in the order of their layers.
+def copy_weights(values: list[np.ndarray], module: nn.Module) -> None:
+    """Copies a Keras network's trainable variables, in its order, into its peer here.
 
-    Keras' kernels are [h, w, in, out], Torch's [out, in, h, w]; of transposed convolutions in and out change places.
+    A Keras kernel is [h, w, in, out], a Torch kernel [out, in, h, w]; transposed convolutions swap in and out.
     """
-    values = [variable.numpy() for variable in keras_model.trainable_variables]
     order = list(module.parameters())
     if isinstance(module, UNet):  # by level rather than by kind of layer
         order = []

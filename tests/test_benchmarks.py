@@ -10,6 +10,7 @@ from functools import partial
 
 import numpy as np
 import pytest
+import pytorch_process
 from conftest import REPOSITORY
 
 sys.path.insert(0, str(REPOSITORY / "benchmarks"))
@@ -53,20 +54,14 @@ def test_multiply_adds_are_those_counted_by_hand(whose):
     assert sum(multiply_adds.of_layers(networks[1], two, two)) == 4 * sum(discriminator)
 
 
+@pytorch_process.requires_torch
 def test_multiply_adds_of_a_step_are_what_pytorch_counts():
-    torch = pytest.importorskip("torch", reason="no PyTorch: pip install 'tf_pix2pix[benchmark]'", exc_type=ImportError)
-    import pytorch_peer
-    from torch.utils.flop_counter import FlopCounterMode
-
     shape = (2, 64, 64, 3)
     generator = multiply_adds.of_layers(keras_peer.unet(64, 8, 6), shape)
     discriminator = multiply_adds.of_layers(keras_peer.patchgan(64, 8), shape, shape)
-    step = pytorch_peer.make_train_step(pytorch_peer.UNet(depth=6, filters=8), pytorch_peer.PatchGAN(filters=8))
-    pair = torch.rand(2, 2, 3, 64, 64)
-    with FlopCounterMode(display=False) as counter:
-        step(*pair)
-    both_halves = discriminator[0] - discriminator[0] // 2  # PyTorch has the gradient of the input picture's half too
-    assert multiply_adds.of_step(generator, discriminator) + both_halves == counter.get_total_flops() / 2
+    counted = pytorch_process.call("count_step_operations", 64, 2, dict(depth=6, filters=8))
+    both_halves = discriminator[0] - discriminator[0] // 2  # PyTorch has the gradient of the input image's half too
+    assert multiply_adds.of_step(generator, discriminator) + both_halves == counted / 2
 
 
 def sleeping(seconds):
@@ -100,8 +95,8 @@ def test_one_that_dies_is_told_and_the_others_go_on(capfd):
         assert f"{one.name} failed: {one.failure}" in said
 
 
+@pytorch_process.requires_torch
 def test_step_tables_tell_what_was_measured(tmp_path):
-    pytest.importorskip("torch", reason="no PyTorch: pip install 'tf_pix2pix[benchmark]'", exc_type=ImportError)
     command = [sys.executable, "benchmarks/speed.py", "--group=step", "--cases=32x2", "--filters=2", "--repetitions=3"]
     done = subprocess.run(
         [*command, f"--json={tmp_path / 'speed.json'}"],

@@ -209,7 +209,8 @@ class TrainConfig:
         crop of 256 in proportion."""
         if not self.jitter or self.fit == "none":
             return self.crop_size
-        return self.load_size or tuple(round(side * 286 / 256) for side in self.crop_size)
+        height, width = (round(side * 286 / 256) for side in self.crop_size)
+        return self.load_size or (height, width)
 
     def total_steps(self, train_pairs: int) -> int:
         """The steps of a run over so many training pairs."""
@@ -218,8 +219,9 @@ class TrainConfig:
     @property
     def resize_methods(self) -> tuple[str, str]:
         """How inputs and targets are resized; with a task both as targets, which the inputs are made from."""
-        methods = (self.resize_a, self.resize_b)[:: 1 if self.direction == "AtoB" else -1]
-        return (methods[1], methods[1]) if self.task else methods
+        a_to_b = self.direction == "AtoB"
+        input_method, target_method = (self.resize_a, self.resize_b) if a_to_b else (self.resize_b, self.resize_a)
+        return (target_method, target_method) if self.task else (input_method, target_method)
 
     @property
     def palette_sides(self) -> tuple[str, ...]:
@@ -264,4 +266,5 @@ class TrainConfig:
             raise InputError(f"{found}; this release reads version {FORMAT_VERSION}, so train the run again")
         if unknown := sorted(fields.keys() - {field.name for field in dataclasses.fields(cls)}):
             raise InputError(f"unknown config key {', '.join(unknown)}; use the release of tf_pix2pix that wrote it")
-        return cls(**{key: tuple(field) if isinstance(field, list) else field for key, field in fields.items()})
+        settings: dict[str, Any] = {key: tuple(x) if isinstance(x, list) else x for key, x in fields.items()}
+        return cls(**settings)

@@ -40,6 +40,8 @@ def table_keys(where: str) -> tuple[str, ...]:
     path = Path(__file__).parents[1] / module.replace(".", "/")
     source = path.with_suffix(".py") if path.with_suffix(".py").exists() else path / "__init__.py"
     for node in ast.parse(source.read_text(encoding="utf-8")).body:
-        if isinstance(node, ast.Assign) and getattr(node.targets[0], "id", None) == table:
-            return tuple(ast.literal_eval(key) for key in node.value.keys)
+        if not isinstance(node, ast.Assign) or not isinstance(node.value, ast.Dict):
+            continue
+        if getattr(node.targets[0], "id", None) == table:
+            return tuple(ast.literal_eval(key) for key in node.value.keys if key)
     raise LookupError(f"{source} has no dict {table}")

@@ -102,17 +102,17 @@ def _find_pairs(folder, input_dir, target_dir, unpaired, mask_dir) -> Files:
     sub_folders = [name for name in _image_folders(folder) if name != mask_dir]
     listed = f"the sub-folders with images are {', '.join(sub_folders) or 'missing'}"
     if input_dir is not None:
-        sides = (input_dir, target_dir)
+        sides = [input_dir, target_dir]
         if missing := [side for side in sides if side not in sub_folders]:
             raise InputError(f"{folder} has no images in a sub-folder {missing[0]}; {listed}")
     elif len(sub_folders) == 2:
-        sides = tuple(sub_folders)
+        sides = sub_folders
         print(f"{folder}: A is {sides[0]}, B is {sides[1]}, paired by file name")
     elif sub_folders:
         raise InputError(f"{folder}: {listed}; name the two sides with --input_dir and --target_dir")
     else:
         raise InputError(f"{folder}: no images ({', '.join(images.EXTENSIONS)}) here or in its sub-folders")
-    return match(*(folder / side for side in sides), unpaired)
+    return match(folder / sides[0], folder / sides[1], unpaired)
 
 
 def match(folder_a: Path, folder_b: Path, unpaired: Callable = refuse) -> Files:

@@ -102,7 +102,7 @@ def _decode_deep_tiff(encoded: bytes) -> np.ndarray | None:
                 f"TIFF of {page.samplesperpixel} channels of {page.bitspersample} bits ({colors}{alpha}) is not "
                 "supported; save it as gray, RGB or RGBA, not premultiplied"
             )
-        if page.imagewidth * page.imagelength > 2 * Image.MAX_IMAGE_PIXELS:  # the limit that Pillow has
+        if page.imagewidth * page.imagelength > 2 * (Image.MAX_IMAGE_PIXELS or math.inf):  # the limit that Pillow has
             raise InputError(f"{page.imagewidth}x{page.imagelength} pixels are too many; cut it into smaller images")
         if len(page.dataoffsets) < math.prod(page.chunked) or 0 in page.databytecounts:
             raise InputError("damaged or truncated (pixels are missing); replace it")  # tifffile reads them as zeros
