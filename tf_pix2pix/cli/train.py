@@ -4,7 +4,7 @@ pix2pix train --dataset=synthetic_facades --preset=demo   the built-in set: minu
 pix2pix train --dataset=facades                           a published set, with the paper's settings
 pix2pix train --dataset=my_pairs --output_dir=runs/mine   your own pairs
 pix2pix train --dataset=my_photos --task=colorize         photos; the inputs are made from them
-pix2pix train --config=runs/mine/config.json --norm=batch --output_dir=runs/b   as runs/mine, changed
+pix2pix train --config=runs/mine/config.json --norm=batch --output_dir=runs/b   as mine, changed
 """
 
 import dataclasses
@@ -134,5 +134,5 @@ def _with_dashes(message: str) -> str:
     """Writes the fields in a message about a config as flags: filters=0 -> --filters=0, jitter=False -> --nojitter."""
     names = [field.name for field in dataclasses.fields(TrainConfig)]
     unmistakable = [name for name in names if "_" in name]  # the others may be plain English: only before "="
-    message = re.sub(rf"(?<![\w/.=-])(({'|'.join(names)})(?==)|({'|'.join(unmistakable)})\b)", r"--\1", message)
+    message = re.sub(rf"(?<![^\s(])(({'|'.join(names)})(?==)|({'|'.join(unmistakable)})\b)", r"--\1", message)
     return re.sub(r"--(\w+)=True\b", r"--\1", re.sub(r"--(\w+)=False\b", r"--no\1", message))
