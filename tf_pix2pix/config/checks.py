@@ -21,9 +21,9 @@ def valid_value(field: dataclasses.Field, value: Any) -> Any:
         return None
     if not _has_kind(value, kind(field)):
         raise InputError(f"{field.name}={value!r}: must be {_KIND_NAMES[kind(field)]}")
+    value = tuple(map(float, value)) if kind(field) is Range else value
     given = f"{field.name}={format_value(value)}"
     if kind(field) is Range:
-        value = tuple(map(float, value))
         if not -math.inf < value[0] < value[1] < math.inf:
             raise InputError(f"{given}: must be a low and a high finite number")
         return value
