@@ -244,7 +244,7 @@ def test_a_server_without_a_config(run, folder, tmp_path, monkeypatch):
         (["{in}", "--checkpoint=7"], "no checkpoint 7"),
         (["{in}", "--resize=half"], "--resize=half: must be one of native, train"),
         (["{in}", "--max_pixels=0"], "--max_pixels=0: must be at least 1"),
-        (["{in}", "--output=out.jpg"], "--output=out.jpg: results are PNG files; use out.png or"),
+        (["{in}", "--output=out.jpg"], "--output=out.jpg: results are PNG files; use out.png, or"),
         (["{in}", "--output=out.png"], "--output=out.png: one file for several images; choose a folder"),
         (["{in}", "--output={in}/notes"], "a.bmp and .*a.png would both become .*notes/a.png"),
         (["{in}/[ac].png", "--output=out.png"], "--output=out.png: one file for several images; choose a folder"),

@@ -131,7 +131,7 @@ def _ending(settings: dict[str, Any], config) -> str:
     ending = WRITTEN[file_format][0]
     if output.suffix.lower() in EXTENSIONS and not output.is_dir():
         if output.suffix.lower() not in allowed:
-            others = "" if asked else f" or {' or '.join(other for other in allowed if other != ending)}"
+            others = "" if asked else f", or {' or '.join(other for other in allowed if other != ending)}"
             raise InputError(
                 f"--output={output}: results are {file_format.upper()} files; use {output.with_suffix(ending)}{others}"
             )

@@ -100,7 +100,7 @@ def _pairs(folder: Path, shards: Sequence[str], index: dict[str, dict[str, Any]]
     """The pairs of one split."""
     files = [pair for shard in shards for pair in index[shard]["names"]]
     if photos and any(len(pair) != 1 for pair in files):
-        raise InputError(f"{folder} holds pairs of files; a task takes plain photos (shards made with --single)")
+        raise InputError(f"{folder} holds pairs of files; a task takes plain photos (shards made with --photos)")
     if not photos and any(index[shard].get("photos") for shard in shards):
         raise InputError(f"{folder} holds plain photos, not pairs; give the --task that makes the inputs of them")
     try:
