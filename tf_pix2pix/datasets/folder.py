@@ -118,11 +118,25 @@ def _files(
     elif len(sub_folders) == 2:
         sides = tuple(sub_folders)
         print(f"{folder}: A is {sides[0]}, B is {sides[1]}, paired by file name")
-    elif sub_folders:
+    elif len(sub_folders) > 2:
         raise InputError(f"{folder}: {there}; say with --input_dir and --target_dir which two hold the pairs")
+    elif data_sets := [path for path in sorted(folder.iterdir()) if _looks_like_pairs(path)]:
+        raise InputError(
+            f"{folder}: contains neither side-by-side images nor two sub-folders with images; choose a data set in it: "
+            f"{format_list(data_sets)}"
+        )
     else:
         raise InputError(f"{folder} has no pictures ({', '.join(images.EXTENSIONS)}), nor have its sub-folders")
     return match(*(folder / side for side in sides), unpaired)
+
+
+def _looks_like_pairs(folder: Path) -> bool:
+    """Whether a folder has side-by-side images, two sub-folders with images, or a train folder."""
+    if not folder.is_dir() or folder.name.startswith("."):
+        return False
+    inside = list(folder.iterdir())
+    with_images = [path for path in inside if path.is_dir() and any(map(is_picture, path.iterdir()))]
+    return any(map(is_picture, inside)) or len(with_images) == 2 or (folder / "train").is_dir()
 
 
 def match(folder_a: Path, folder_b: Path, unpaired: Callable = refuse) -> Files:
