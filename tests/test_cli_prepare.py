@@ -1,5 +1,6 @@
 import pytest
 from conftest import random_picture, write_picture
+from PIL import Image
 
 from tf_pix2pix.cli.prepare import OPERATIONS, main
 
@@ -45,6 +46,9 @@ def test_operations_can_be_chained(run, side_by_side_folder, tmp_path):
     assert splits["train"].read(0)[0].shape == (8, 6, 3)
     code, _, err = run("combine", tmp_path / "cut" / "x", tmp_path / "cut" / "y", f"--output={tmp_path}/again")
     assert (code, err) == (0, "")
+    code, _, err = run("resize", tmp_path / "cut" / "x", "--size=8x6", "--photos", f"--output={tmp_path}/photos")
+    with Image.open(tmp_path / "photos" / "0.png") as photo:
+        assert (code, err, photo.size) == (0, "", (6, 8))
 
 
 def test_folders_whose_order_changes_the_direction_are_reported(run, side_by_side_folder, tmp_path):
