@@ -21,6 +21,7 @@ from tf_pix2pix.config import Range, Size, format_value
 from tf_pix2pix.cpu.settings import tune_process
 from tf_pix2pix.errors import InputError, RunError, format_list
 
+
 def run_command(
     body: Callable[[list[str]], None],
     help_text: Callable[[], str],

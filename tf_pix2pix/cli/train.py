@@ -8,6 +8,7 @@ pix2pix train --config=runs/mine/config.json --norm=batch --output_dir=runs/b   
 """
 
 import dataclasses
+import json
 import re
 from pathlib import Path
 from typing import Any
@@ -121,7 +122,7 @@ def _from_presets(given: dict[str, Any], preset: str | None) -> dict[str, Any]:
 def _read_config(path: str, given: dict[str, Any]) -> dict[str, Any]:
     """The settings in another run's config.json; those of its task only if the command line keeps the task."""
     try:
-        settings = dataclasses.asdict(TrainConfig.from_json(Path(path).read_text(encoding="utf-8")))
+        settings = dataclasses.asdict(TrainConfig.from_json(json.loads(Path(path).read_text(encoding="utf-8"))))
     except (OSError, ValueError) as error:  # InputError and UnicodeDecodeError are ValueErrors
         problem = error.strerror if isinstance(error, OSError) else error
         raise InputError(f"--config={path}: {problem}; give the config.json of a run directory") from None

@@ -93,7 +93,7 @@ class TrainConfig:
         None, "share of the image to mask", auto=task_defaults("task_share"), minimum=0.01
     )
     max_bad_images: int = option(0, "skip up to N unreadable pairs; fail beyond that", minimum=0)
-    cache_gb: float = option(2.0, "keep the decoded images in memory if they fit into N GB", minimum=0, may_change=True)
+    cache_gb: float = option(2.0, "keep up to N GB of decoded images in memory", minimum=0, may_change=True)
 
     # Paper, appendix 6.2.
     crop_size: Size = option(
