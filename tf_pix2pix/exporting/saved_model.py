@@ -54,7 +54,9 @@ def _write(source, path, options):
     taken, given = map(_in_png, source.formats)
 
     def served_row(encoded):
-        picture, ok = decode_or_refuse(encoded, source.input_channels, max_pixels, taken)
+        picture, ok = decode_or_refuse(
+            encoded, source.input_channels, max_pixels, taken.depth, widen=taken.range is None
+        )
 
         def translated():
             generated = translate(images.to_float(picture[tf.newaxis], taken.range))
