@@ -82,7 +82,8 @@ def resize_methods(model: Path) -> list[Image.Resampling]:
     config = {}
     if zipfile.is_zipfile(model):  # the card is in an archive behind the model
         with zipfile.ZipFile(model) as archive:
-            config = json.loads(archive.read("model_card.json")).get("config", {})
+            if "model_card.json" in archive.namelist():
+                config = json.loads(archive.read("model_card.json")).get("config", {})
     sides = "ba" if config.get("direction") == "BtoA" else "ab"
     sides = sides[1] * 2 if config.get("task") else sides  # whose inputs are made of the targets
     return [Image.Resampling[config.get(f"resize_{side}", "bicubic").upper()] for side in sides]
