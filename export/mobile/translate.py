@@ -14,10 +14,10 @@ import argparse
 import json
 import os
 import sys
+import zipfile
 from pathlib import Path
 
 import numpy as np
-from ai_edge_litert import schema_py_generated as schema
 from ai_edge_litert.interpreter import Interpreter
 from PIL import Image, ImageOps, UnidentifiedImageError
 
@@ -79,10 +79,11 @@ def load(model: Path, threads: int):
 
 def resize_methods(model: Path) -> list[Image.Resampling]:
     """How inputs and results are resized, as the model card in the file says."""
-    root = schema.Model.GetRootAs(model.read_bytes())
-    entries = [root.Metadata(number) for number in range(root.MetadataLength())]
-    cards = [root.Buffers(entry.Buffer()) for entry in entries if entry.Name() == b"model_card.json"]
-    config = json.loads(cards[0].DataAsNumpy().tobytes()).get("config", {}) if cards else {}
+    config = {}
+    if zipfile.is_zipfile(model):  # the card is in an archive behind the model
+        with zipfile.ZipFile(model) as archive:
+            if "model_card.json" in archive.namelist():
+                config = json.loads(archive.read("model_card.json")).get("config", {})
     sides = "ba" if config.get("direction") == "BtoA" else "ab"
     sides = sides[1] * 2 if config.get("task") else sides  # whose inputs are made of the targets
     return [Image.Resampling[config.get(f"resize_{side}", "bicubic").upper()] for side in sides]
