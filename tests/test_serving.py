@@ -6,9 +6,11 @@ Every test runs against ServingDouble, and against tensorflow_model_server if it
 import base64
 import contextlib
 import json
+import runpy
 import shutil
 import socket
 import subprocess
+import sys
 import time
 import urllib.error
 import urllib.request
@@ -22,6 +24,10 @@ from helpers import encode
 from PIL import Image
 from serving_double import ServingDouble
 from tensorflow_serving.apis.prediction_log_pb2 import PredictionLog
+
+from tf_pix2pix.exporting import saved_model
+from tf_pix2pix.exporting.artifact import Options, Source
+from tf_pix2pix.networks import unet_generator
 
 SERVER = shutil.which("tensorflow_model_server")
 SERVERS = ["double", "tensorflow_model_server"] if SERVER else ["double"]
@@ -326,3 +332,15 @@ def test_a_failing_warm_up_request_stops_the_version_from_loading(every_type_bas
     expected = contextlib.nullcontext() if loads else pytest.raises(tf.errors.InvalidArgumentError)
     with expected, ServingDouble(tmp_path):
         pass
+
+
+def test_an_export_without_tensorflow_serving_api_has_no_warm_up_requests(tmp_path, monkeypatch, capsys):
+    monkeypatch.setitem(sys.modules, "tensorflow_serving", None)  # as if it were not installed
+    runpy.run_path(saved_model.__file__)  # importing the module does not require it
+    source = Source(unet_generator(size=(32, 32), depth=3, filters=2), (32, 32), 3, 3, train_inputs=[], card={})
+    [artifact] = saved_model.export_saved_model(source, tmp_path, Options(batch_sizes=(1,)))
+    assert capsys.readouterr().out == "  no warm-up requests: pip install 'tf_pix2pix[serving]'\n"
+    artifact.path.rename(tmp_path / "1")
+    with ServingDouble(tmp_path) as double:
+        assert predict(double.url, {"instances": [b64(GOOD[0])]})["predictions"][0]["ok"]
+    assert not (tmp_path / "1" / saved_model.WARMUP).exists()
