@@ -335,7 +335,8 @@ def test_a_failing_warm_up_request_stops_the_version_from_loading(every_type_bas
 
 
 def test_an_export_without_tensorflow_serving_api_has_no_warm_up_requests(tmp_path, monkeypatch, capsys):
-    monkeypatch.setitem(sys.modules, "tensorflow_serving", None)  # as if it were not installed
+    for name in ["tensorflow_serving", *(name for name in sys.modules if name.startswith("tensorflow_serving."))]:
+        monkeypatch.setitem(sys.modules, name, None)  # as if it were not installed
     runpy.run_path(saved_model.__file__)  # importing the module does not require it
     source = Source(unet_generator(size=(32, 32), depth=3, filters=2), (32, 32), 3, 3, train_inputs=[], card={})
     [artifact] = saved_model.export_saved_model(source, tmp_path, Options(batch_sizes=(1,)))

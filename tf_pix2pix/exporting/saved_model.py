@@ -5,8 +5,8 @@ Signatures:
     row that cannot be translated has ok = False and no bytes, and changes nothing in the others. PNGs have the depth of
     the run's pictures. Floats travel as PNGs of 16 bits, of which 0 and 65535 are the ends of the run's range.
   translate: image float32 [n, h, w, input_channels] in [-1, 1] -> generated [n, h, w, output_channels], the same.
-Beside the weights: assets.extra/tf_serving_warmup_requests, which TensorFlow Serving runs before it accepts requests; the
-file is left out if tensorflow-serving-api is not installed.
+Beside the weights: assets.extra/tf_serving_warmup_requests, which TensorFlow Serving runs before it accepts requests.
+It is left out if tensorflow-serving-api is not installed.
 """
 
 import contextlib
