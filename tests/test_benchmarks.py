@@ -13,9 +13,9 @@ import pytest
 from conftest import REPOSITORY
 
 sys.path.insert(0, str(REPOSITORY / "benchmarks"))
+import groups  # noqa: E402
 import keras_peer  # noqa: E402
 import multiply_adds  # noqa: E402
-import speed  # noqa: E402
 import tasks  # noqa: E402
 from turns import Contestant, Work, in_turns  # noqa: E402
 
@@ -43,14 +43,14 @@ def test_multiply_adds_are_those_counted_by_hand(whose):
     else:
         networks = keras_peer.unet(), keras_peer.patchgan()
         assert [sum(map(np.size, one.trainable_variables)) for one in networks] == [54_413_955, 2_768_705]
-    generator = multiply_adds.of_layers(networks[0], PICTURE)
-    discriminator = multiply_adds.of_layers(networks[1], PICTURE, PICTURE)
+    generator = multiply_adds.count_layers(networks[0], PICTURE)
+    discriminator = multiply_adds.count_layers(networks[1], PICTURE, PICTURE)
     assert generator == by_hand([*ENCODER, *DECODER])
     assert discriminator == by_hand(DISCRIMINATOR)
     assert sum(generator) == pytest.approx(6.05e9, rel=1e-3)
     assert sum(discriminator) == pytest.approx(3.20e9, rel=1e-3)
     two = (4, *PICTURE[1:])
-    assert sum(multiply_adds.of_layers(networks[1], two, two)) == 4 * sum(discriminator)
+    assert sum(multiply_adds.count_layers(networks[1], two, two)) == 4 * sum(discriminator)
 
 
 def test_multiply_adds_of_a_step_are_what_pytorch_counts():
@@ -59,14 +59,14 @@ def test_multiply_adds_of_a_step_are_what_pytorch_counts():
     from torch.utils.flop_counter import FlopCounterMode
 
     shape = (2, 64, 64, 3)
-    generator = multiply_adds.of_layers(keras_peer.unet(64, 8, 6), shape)
-    discriminator = multiply_adds.of_layers(keras_peer.patchgan(64, 8), shape, shape)
+    generator = multiply_adds.count_layers(keras_peer.unet(64, 8, 6), shape)
+    discriminator = multiply_adds.count_layers(keras_peer.patchgan(64, 8), shape, shape)
     step = pytorch_peer.make_train_step(pytorch_peer.UNet(depth=6, filters=8), pytorch_peer.PatchGAN(filters=8))
     pair = torch.rand(2, 2, 3, 64, 64)
     with FlopCounterMode(display=False) as counter:
         step(*pair)
     both_halves = discriminator[0] - discriminator[0] // 2  # PyTorch has the gradient of the input picture's half too
-    assert multiply_adds.of_step(generator, discriminator) + both_halves == counter.get_total_flops() / 2
+    assert multiply_adds.count_step(generator, discriminator) + both_halves == counter.get_total_flops() / 2
 
 
 def sleeping(seconds):
@@ -135,9 +135,9 @@ def test_step_tables_tell_what_was_measured(tmp_path):
 
 
 def test_the_memory_of_a_step_is_estimated_from_smaller_ones():
-    cells = [speed.Measured("", facts={"pixels": pixels, "peak_gb": 1 + pixels / 1e6}) for pixels in (1e5, 2e5, 4e5)]
-    assert speed.estimated_gb(cells, 10_000_000) == pytest.approx(11)
-    assert speed.estimated_gb(cells[:1], 10_000_000) == 0
+    cells = [groups.Measured("", facts={"pixels": pixels, "peak_gb": 1 + pixels / 1e6}) for pixels in (1e5, 2e5, 4e5)]
+    assert groups.estimated_gb(cells, 10_000_000) == pytest.approx(11)
+    assert groups.estimated_gb(cells[:1], 10_000_000) == 0
 
 
 @pytest.mark.parametrize("size", [64, 128, 256, 512])

@@ -115,7 +115,9 @@ def window(b, part, y, x, h, w):
     uprights = lines(x + 0.003, w * 1.0001 / casements, 0.006 * casements / w)
     bars = np.maximum(uprights, band(y, 0, 0.007) + band(y, h - 0.007, h) + band(y, 0.3 * h, 0.3 * h + 0.005))
     sunny_side = band(x, 0, 0.006) if b.light > 0 else band(x, w - 0.006, w)
-    return mix(pane, WHITE, bars) * (1 - 0.45 * np.maximum(band(y, 0, 0.012), sunny_side))[..., None]  # set back
+    return (
+        mix(pane, WHITE, bars) * (1 - 0.45 * np.maximum(band(y, 0, 0.012), sunny_side))[..., None]
+    )  # shadow of the wall
 
 
 def blind(b, part, y, x, h, w):
@@ -131,7 +133,7 @@ def door(b, part, y, x, h, w):
 
 
 def shop(b, part, y, x, h, w):
-    """From the top: a sign (to 0.16 of the height), an awning (to 0.42), its shadow, panes, a wooden base (from 0.88)."""
+    """A sign (the top 0.16 of the height), an awning (to 0.42), its shadow, panes, and a wooden base from 0.88 on."""
     pane = mix(GLASS, b.colors["horizon"], 0.45 * np.clip(1.2 - y / h - 0.5 * x / w, 0, 1))
     front = mix(pane, b.colors["wood"], np.maximum(lines(x + 0.003, w * 1.0001 / 2, 0.012 / w), band(y, 0.88 * h, h)))
     front = front * (1 - 0.5 * band(y, 0.4 * h, 0.52 * h))[..., None]
