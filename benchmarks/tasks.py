@@ -10,10 +10,10 @@ from pathlib import Path
 import numpy as np
 import tensorflow as tf
 from PIL import Image, ImageDraw, ImageFont
+from tf_pix2pix.formats import with_formats
 
 from tf_pix2pix import images, runs, tasks
 from tf_pix2pix.datasets import load_pairs
-from tf_pix2pix.formats import with_formats
 from tf_pix2pix.inference import make_translate
 from tf_pix2pix.input_pipeline import held_out_batches, prepare, with_channels
 from tf_pix2pix.metrics import PAIRED_METRICS, paired_metrics

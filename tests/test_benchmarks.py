@@ -11,7 +11,6 @@ from functools import partial
 
 import numpy as np
 import pytest
-import pytorch_process
 from conftest import REPOSITORY
 
 sys.path.insert(0, str(REPOSITORY / "benchmarks"))

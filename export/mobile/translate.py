@@ -15,7 +15,6 @@ import argparse
 import json
 import os
 import sys
-import zipfile
 from pathlib import Path
 
 import numpy as np
