@@ -22,6 +22,15 @@ def unet_depth(size: int) -> int:
     return next(depth for depth in range(8, 0, -1) if size % 2**depth == 0)
 
 
+def untrained_run(directory: Path, size: int, filters: int, **fields):
+    """A run of RGB images that has not begun; nothing is written."""
+    from tf_pix2pix.config import TrainConfig
+    from tf_pix2pix.run import Run
+    from tf_pix2pix.sides import Side, Sides
+
+    return Run(directory, TrainConfig(crop_size=(size, size), filters=filters, **fields), Sides(Side(3), Side(3)))
+
+
 # A training step on `batch_size` pairs of size x size pixels; it fetches all losses.
 
 
@@ -30,13 +39,11 @@ def tf_pix2pix_step(size: int, batch_size: int, filters: int, **fields) -> Work:
     import multiply_adds
     import tensorflow as tf
 
-    from tf_pix2pix.config import TrainConfig
     from tf_pix2pix.training.step import build_state, make_train_step
 
-    channels = dict(input_channels=3, output_channels=3)
-    config = TrainConfig(crop_size=(size, size), batch_size=batch_size, filters=filters, **channels, **fields)
-    state = build_state(config, total_steps=1_000_000)
-    train_step = make_train_step(state, config)
+    run = untrained_run(Path("unused"), size, filters, batch_size=batch_size, **fields)
+    state = build_state(run, total_steps=1_000_000)
+    train_step = make_train_step(state, run.config)
     pair = [tf.constant(side) for side in random_images(2, batch_size, size, size, 3)]
     shape = (batch_size, size, size, 3)
     generator = multiply_adds.count_layers(state.generator, shape)
@@ -100,15 +107,14 @@ def torch_sgemm() -> Work:
 
 def export(directory: Path, size: int, filters: int, name: str) -> Work:
     """Exports an untrained generator to a folder. name: a key of EXPORTERS. Facts: megabytes by file name."""
-    from tf_pix2pix import exporting, inference, model_card, runs
-    from tf_pix2pix.config import TrainConfig
+    from tf_pix2pix import exporting, inference, model_card
     from tf_pix2pix.exporting.artifact import Options, Source
 
-    config = TrainConfig(crop_size=(size, size), filters=filters, input_channels=3, output_channels=3)
-    generator = runs.build_generator(config)
+    run = untrained_run(directory, size, filters)
+    generator = run.build_generator()
     max_pixels = inference.max_pixels(generator)
-    card = exporting.make_card(directory, config, generator, 0, max_pixels)
-    source = Source(generator, (size, size), 3, 3, train_inputs=[], card=card)
+    card = exporting.make_card(run, generator, 0, max_pixels)
+    source = Source(run, generator, card, train_inputs=[])
     precisions = ("float32", "float16", "dynamic_int8")  # int8 would need images for calibration
     options = Options(tflite_precision=precisions, batch_sizes=(1,), max_pixels=max_pixels)
     megabytes = {}
@@ -123,11 +129,9 @@ def export(directory: Path, size: int, filters: int, name: str) -> Work:
 
 def keras_generator(size: int, batch_size: int, filters: int) -> Work:
     """The Keras model in a tf.function, as training generates its samples."""
-    from tf_pix2pix import inference, runs
-    from tf_pix2pix.config import TrainConfig
+    from tf_pix2pix import inference
 
-    config = TrainConfig(crop_size=(size, size), filters=filters, input_channels=3, output_channels=3)
-    translate = inference.make_translate(runs.build_generator(config))
+    translate = inference.make_translate(untrained_run(Path("unused"), size, filters).build_generator())
     image = random_images(batch_size, size, size, 3)
     return Work(lambda: translate(image).numpy())
 
@@ -185,14 +189,15 @@ def write_pairs(directory: Path, count: int) -> Work:
 def tf_pix2pix_pipeline(data_dir: Path, cache_bytes: float) -> Work:
     """The input pipeline of the train command. cache_bytes: it keeps a set of up to this size in memory."""
     from tf_pix2pix.datasets import load_pairs
-    from tf_pix2pix.input_pipeline import prepare, training_batches, with_channels
+    from tf_pix2pix.input_pipeline import prepare_examples, training_batches
+    from tf_pix2pix.sides import Side, Sides
 
-    sizes = dict(size=(LOAD_SIZE, LOAD_SIZE), resize_b="nearest", cache_bytes=cache_bytes)
-    prepared = prepare(load_pairs(str(data_dir))["train"], direction="BtoA", **sizes)
-    (prepared,) = with_channels([prepared], None, None)
+    sides = Sides(Side(3, resize="nearest"), Side(3))
+    pairs = load_pairs(str(data_dir), direction="BtoA")["train"]
+    examples = prepare_examples(pairs, sides, size=(LOAD_SIZE, LOAD_SIZE), cache_bytes=cache_bytes)
     options = dict(batch_size=1, crop_size=(CROP_SIZE, CROP_SIZE), flip=True, seed=0)
-    batches = training_batches(prepared, **options, steps=len(prepared))
-    return Work(lambda: _iterate(batches), facts={"pairs": len(prepared)})
+    batches = training_batches(examples, sides, **options, steps=len(examples))
+    return Work(lambda: _iterate(batches), facts={"pairs": len(examples)})
 
 
 def torch_pipeline(data_dir: Path) -> Work:

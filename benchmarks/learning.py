@@ -11,15 +11,14 @@ import argparse
 from pathlib import Path
 
 import numpy as np
-import pytorch_peer
 import tensorflow as tf
-import torch
 
-from tf_pix2pix import images, runs
+from tf_pix2pix import images
 from tf_pix2pix.datasets import load_pairs
 from tf_pix2pix.datasets.synthetic_facades import PALETTE
-from tf_pix2pix.input_pipeline import held_out_batches, prepare, training_batches
+from tf_pix2pix.input_pipeline import prepare_examples, training_batches, validation_batches
 from tf_pix2pix.metrics import PAIRED_METRICS, paired_metrics
+from tf_pix2pix.run import Run
 
 
 def nearest_labels(image: np.ndarray) -> np.ndarray:
@@ -40,17 +39,20 @@ def median_colors(pairs) -> np.ndarray:
     return (below * 2 >= below[..., -1:]).argmax(axis=-1).astype(np.uint8)
 
 
-def to_torch(batch) -> torch.Tensor:
-    return torch.from_numpy(np.ascontiguousarray(np.moveaxis(np.asarray(batch), -1, 1)))
-
-
-def train_peer(config, pairs, steps: int, every: int):
+def train_peer(run: Run, pairs, steps: int, every: int):
     """Trains the PyTorch networks as the run was trained. Yields (step, translate) after every `every` steps."""
+    import pytorch_peer
+    import torch  # only with --peer; 2.14 cannot share a process with TensorFlow, 2.13 can
+
+    config = run.config
     torch.manual_seed(config.seed)
     depth = min(8, int(np.log2(min(config.crop_size))))
     generator = pytorch_peer.initialize(pytorch_peer.UNet(depth=depth, filters=config.filters))
     discriminator = pytorch_peer.initialize(pytorch_peer.PatchGAN(filters=config.filters))
     step = pytorch_peer.make_train_step(generator, discriminator)
+
+    def to_torch(batch):
+        return torch.from_numpy(np.ascontiguousarray(np.moveaxis(np.asarray(batch), -1, 1)))
 
     def translate(input_image):
         generator.eval()
@@ -60,7 +62,7 @@ def train_peer(config, pairs, steps: int, every: int):
         return tf.constant(np.moveaxis(output, 1, -1))
 
     options = dict(batch_size=config.batch_size, crop_size=config.crop_size, flip=config.flip, seed=config.seed)
-    for number, batch in enumerate(training_batches(pairs, **options, steps=steps), start=1):
+    for number, batch in enumerate(training_batches(pairs, run.sides, **options, steps=steps), start=1):
         step(*map(to_torch, batch))
         if number % every == 0:
             yield number, translate
@@ -73,17 +75,20 @@ def main() -> None:
     parser.add_argument("--peer", action="store_true", help="train the PyTorch networks, too")
     parser.add_argument("--every", type=int, default=2000, help="steps between the rows [2000]")
     args = parser.parse_args()
-    config = runs.read_config(args.run_dir)
-    splits = load_pairs(config.dataset, data_dir=args.data_dir or config.data_dir, size=config.jitter_size)
-    options = dict(
+    run = Run.open(args.run_dir)
+    config = run.config
+    splits = load_pairs(
+        config.dataset,
         direction=config.direction,
-        fit=config.fit,
-        resize_a=config.resize_a,
-        resize_b=config.resize_b,
-        max_bad=config.max_bad_images,
+        data_dir=args.data_dir or config.data_dir,
+        size=config.jitter_size,
+        input_dir=config.input_dir,
+        target_dir=config.target_dir,
     )
-    validation = prepare(splits["val"].spread(config.eval_pairs), size=config.crop_size, **options)
-    batches = held_out_batches(validation, batch_size=1, crop_size=config.crop_size)
+    validation = prepare_examples(
+        splits["val"].spread(config.eval_pairs), run.sides, size=config.crop_size, fit=config.fit
+    )
+    batches = validation_batches(validation, run.sides, batch_size=1, crop_size=config.crop_size)
 
     def report(name, values):
         print(f"| {name} | " + " | ".join(f"{values[metric]:.3f}" for metric in PAIRED_METRICS) + " |", flush=True)
@@ -92,19 +97,19 @@ def main() -> None:
         f"{len(validation)} validation pairs\n\n| | {' | '.join(PAIRED_METRICS)} |\n|---|"
         + "---|" * len(PAIRED_METRICS)
     )
-    colors = median_colors(prepare(splits["train"], size=config.crop_size, **options))
+    colors = median_colors(prepare_examples(splits["train"], run.sides, size=config.crop_size, fit=config.fit))
     report(
         "median color of each label",
-        paired_metrics(lambda x: images.to_float(colors[nearest_labels(images.to_uint8(x).numpy())]), batches),
+        paired_metrics(lambda x: images.to_float(colors[nearest_labels(images.from_float(x).numpy())]), batches),
     )
-    records = [record for record in runs.read_metrics(args.run_dir) if "val_l1" in record]
+    records = [record for record in run.records() if "val_l1" in record]
     for record in records:
         if record["step"] % args.every == 0:
             values = {metric: record[f"val_{metric}"] for metric in PAIRED_METRICS}
             report(f"tf_pix2pix, step {record['step']}", values)
     if args.peer:
-        train_pairs = prepare(splits["train"], size=config.jitter_size, **options)
-        for step, translate in train_peer(config, train_pairs, records[-1]["step"], args.every):
+        train_pairs = prepare_examples(splits["train"], run.sides, size=config.jitter_size, fit=config.fit)
+        for step, translate in train_peer(run, train_pairs, records[-1]["step"], args.every):
             report(f"PyTorch, step {step}", paired_metrics(translate, batches))
 
 

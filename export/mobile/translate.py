@@ -15,6 +15,7 @@ import argparse
 import json
 import os
 import sys
+import zipfile
 from pathlib import Path
 
 import numpy as np
@@ -82,14 +83,14 @@ def load_model(path: Path, threads: int):
 
 
 def resize_methods(model: Path) -> list[Image.Resampling]:
-    """The methods for inputs and for generated images, from the model card in the file."""
-    root = schema.Model.GetRootAs(model.read_bytes())
-    entries = [root.Metadata(number) for number in range(root.MetadataLength())]
-    cards = [root.Buffers(entry.Buffer()) for entry in entries if entry.Name() == b"model_card.json"]
-    config = json.loads(cards[0].DataAsNumpy().tobytes()).get("config", {}) if cards else {}
-    sides = "ba" if config.get("direction") == "BtoA" else "ab"
-    sides = sides[1] * 2 if config.get("task") else sides  # a task makes the inputs from the targets
-    return [Image.Resampling[config.get(f"resize_{side}", "bicubic").upper()] for side in sides]
+    """The methods for inputs and for generated images, from the model card in the archive behind the model."""
+    sides = {}
+    if zipfile.is_zipfile(model):
+        with zipfile.ZipFile(model) as archive:
+            if "model_card.json" in archive.namelist():
+                sides = json.loads(archive.read("model_card.json")).get("sides", {})
+    methods = (sides.get(side, {}).get("resize", "bicubic") for side in ("input", "target"))
+    return [Image.Resampling[method.upper()] for method in methods]
 
 
 def read_image(path: Path) -> Image.Image:
