@@ -88,8 +88,8 @@ def start_up_notes_hidden() -> Iterator[None]:
 class Flag:
     """A flag of a command.
 
-    kind is str, int, float, bool, Size, Range or list (words separated by commas). auto says what happens without the
-    flag. minimum and maximum are checked for whole numbers and sizes.
+    kind is str, int, float, bool, Size, Range or list (words separated by commas). auto describes what happens without
+    the flag if default is None. minimum and maximum are limits of whole numbers and sizes.
     """
 
     name: str
@@ -117,7 +117,7 @@ FLAGFILE = Flag("flagfile", "read more flags from this file, one a line")  # abs
 
 def help_of(doc: str, sections: dict[str, Sequence[Flag]]) -> str:
     """Returns the text of --help: the command's docstring, and its flags under headings."""
-    lines = [doc.strip(), "Defaults are in brackets."]
+    lines = [doc.strip(), "", "Defaults are in brackets."]
     for heading, section in sections.items():
         lines += ["", f"{heading}:"]
         lines += [line for flag in section for line in flag.help_entry()]

@@ -27,7 +27,7 @@ class TrainConfig:
       InputError: a value is not allowed, or two values contradict each other.
     """
 
-    dataset: str = option("", "a folder of pairs (of photos, with --task), or a built-in name", heading="Data")
+    dataset: str = option("", "a folder of pairs (of photos, with --task), or the name of a data set", heading="Data")
     data_dir: str | None = option(
         None,
         "folder of the published archives; a missing archive is downloaded into it",
@@ -41,9 +41,7 @@ class TrainConfig:
         None, "sub-folder of --dataset with the images of side B", auto="the second of two by name"
     )
     mask_dir: str | None = option(
-        None,
-        "sub-folder of --dataset with a gray mask for each training pair: the weight of each pixel in the L1 loss or "
-        "the cross-entropy, from 0 (black) to 1 (white)",
+        None, "sub-folder of --dataset with gray masks, which weight the pixels of the L1 loss or cross-entropy"
     )
     direction: str = option(
         "AtoB", "translate A to B or B to A; A is the left half or the first sub-folder", choices=("AtoB", "BtoA")
@@ -74,7 +72,7 @@ class TrainConfig:
         choices="losses.TARGET_LOSSES",
     )
     palette: str | None = option(
-        None, "palette of onehot or classes: a JSON file with colors, or lines of R G B name", auto="from the images"
+        None, "palette for onehot or classes: a JSON file with colors, or lines of R G B name", auto="from the images"
     )
     color_space: str = option(
         "rgb", "lab: predict a and b, keep the input's lightness; --task=colorize sets lab", choices=("rgb", "lab")

@@ -47,13 +47,13 @@ _KIND_NAMES = {
 }
 
 
-def _has_kind(value: Any, kind: Any) -> bool:
-    if kind in (Size, Range):
-        part = int if kind is Size else float
+def _has_kind(value: Any, wanted: Any) -> bool:
+    if wanted in (Size, Range):
+        part = int if wanted is Size else float
         return isinstance(value, tuple) and len(value) == 2 and all(_has_kind(side, part) for side in value)
     if isinstance(value, bool):
-        return kind is bool
-    return isinstance(value, (int, float) if kind is float else kind)
+        return wanted is bool
+    return isinstance(value, (int, float) if wanted is float else wanted)
 
 
 def check_together(config) -> None:
