@@ -119,7 +119,7 @@ def test_epochs_replace_a_presets_steps():
         (["--dataset=/nowhere/at/all"], "/nowhere/at/all is neither a folder nor a known data set"),
         (["--dataset=synthetic_facades", "--crop_size=100"], "crop_size=100x100, generator=unet: .* such as 96, 104"),
         (["--dataset=synthetic_facades", "--crop_size=16"], "crop_size=16x16: .* lower discriminator_layers"),
-        (["--dataset=synthetic_facades", "--generator=resnet", "--noskips", *QUICK], "skips=False goes with the unet"),
+        (["--dataset=synthetic_facades", "--generator=resnet", "--noskips", *QUICK], "requires skip connections"),
         (["--dataset=synthetic_facades", "--output_channels=1", *QUICK], "output_channels=1, but .* has 3 channels"),
         (["--dataset=synthetic_facades", "--output_dir=/proc/run", *QUICK], "/proc"),
         (["--dataset=synthetic_facades", f"--output_dir={__file__}/run", *QUICK], "test_cli_train.py is a file"),
