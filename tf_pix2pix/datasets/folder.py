@@ -100,7 +100,7 @@ def _find_pairs(folder, input_dir, target_dir, unpaired, mask_dir) -> Files:
     if input_dir is None and (files := _image_files(folder)):
         return {stem: (path,) for stem, path in _by_stem(files, unpaired).items()}
     sub_folders = [name for name in _image_folders(folder) if name != mask_dir]
-    listed = f"the sub-folders with images are {', '.join(sub_folders) or 'missing'}"
+    listed = f"the sub-folders with images are {', '.join(sub_folders)}" if sub_folders else "no sub-folder has images"
     if input_dir is not None:
         sides = [input_dir, target_dir]
         if missing := [side for side in sides if side not in sub_folders]:
@@ -145,7 +145,7 @@ def match(folder_a: Path, folder_b: Path, unpaired: Callable = refuse) -> Files:
 def find_masks(folder: Path, files: Files, unpaired: Callable = refuse) -> dict[str, Path]:
     """A folder's masks by file stem, one for each of these pairs; `unpaired` as for `find`."""
     if not folder.is_dir():
-        raise InputError(f"--mask_dir={folder.name}: {folder} is not a folder; name a sub-folder beside the two sides")
+        raise InputError(f"--mask_dir: {folder} is not a folder; name a sub-folder beside the two sides")
     masks = _by_stem(_image_files(folder), unpaired)
     if missing := [stem for stem in files if stem not in masks]:
         unpaired(

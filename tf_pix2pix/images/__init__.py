@@ -105,7 +105,8 @@ def fitted_size(own: tuple[int, int], size: tuple[int, int], fit: str) -> tuple[
         height, width = (max(side, round(own_side * scale)) for side, own_side in zip(size, own, strict=True))
         return height, width
     if own[0] < size[0] or own[1] < size[1]:
-        raise ValueError(f"{own[0]}x{own[1]} is smaller than the crop's {size[0]}x{size[1]}; --fit=cover enlarges it")
+        sizes = f"{own[0]}x{own[1]} is smaller than the crop's {size[0]}x{size[1]} (height x width)"
+        raise ValueError(f"{sizes}; --fit=cover enlarges it")
     return own
 
 

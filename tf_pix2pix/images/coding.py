@@ -71,6 +71,8 @@ def decode(encoded: bytes) -> np.ndarray:
             pixels = np.asarray(ImageOps.exif_transpose(image).convert(mode))
     except UnidentifiedImageError:
         raise ValueError("not a PNG, JPEG, BMP, GIF, WebP, TIFF or NPY image") from None
+    except Image.DecompressionBombError:
+        raise ValueError("too many pixels; cut it into smaller images") from None
     except InputError:  # ours: already in plain words
         raise
     except Exception as error:  # for damaged files libraries raise nearly anything: OSError, SyntaxError, struct.error
