@@ -72,5 +72,7 @@ class SizePolicy:
         try:
             translated = tiling.translate_tiled(generate, whole, rows, columns, self.sides)
         except tf.errors.OpError as error:  # memory, mostly
-            raise RunError(f"{size[0]}x{size[1]} pixels: {error_line(error)}; lower max_pixels") from error
+            raise RunError(
+                f"the model failed on a {size[0]}x{size[1]} image: {error_line(error)}; lower max_pixels"
+            ) from error
         return inference.crop_from(translated[np.newaxis], padded, size)[0]
