@@ -43,7 +43,7 @@ class Run:
 
     @classmethod
     def open(cls, directory: str | os.PathLike) -> "Run":
-        """The run in a folder. Raises InputError if there is none, or config.json or sides.json is missing or damaged."""
+        """The run in a folder. Raises InputError if config.json or sides.json is missing or damaged."""
         return cls(directory, read_config(Path(directory)), _read_sides(Path(directory)))
 
     def write_settings(self) -> None:
