@@ -5,12 +5,11 @@ import os
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
 import dataclasses
-from pathlib import Path
 
-import numpy as np
 import pytest
-from helpers import REPOSITORY, TINY
-from PIL import Image
+from helpers import REPOSITORY, TINY, pillow_bicubic, random_deep  # noqa: F401, tests import them from here
+from helpers import random_image as random_picture
+from helpers import write_image as write_picture
 
 REAL_DATA = REPOSITORY.parent / "shared" / "datasets"
 
@@ -24,31 +23,6 @@ def tiny_config():
 def changed():
     """TINY with some fields changed."""
     return lambda **fields: dataclasses.replace(TINY, **fields)
-
-
-def random_picture(seed: int, height: int, width: int, channels: int = 3) -> np.ndarray:
-    return np.random.default_rng(seed).integers(0, 256, (height, width, channels), dtype=np.uint8)
-
-
-def pillow_bicubic(picture: np.ndarray, size: tuple[int, int]) -> np.ndarray:
-    """[h, w, c] in 0..255 -> float32 [*size, c], by Pillow without rounding."""
-    planes = [Image.fromarray(plane.astype(np.float32)) for plane in np.moveaxis(picture, 2, 0)]
-    resized = [np.asarray(plane.resize(size[::-1], Image.Resampling.BICUBIC)) for plane in planes]
-    return np.clip(np.stack(resized, axis=2), 0, 255)
-
-
-def random_deep(seed: int, height: int, width: int, channels: int, dtype: str = "uint16") -> np.ndarray:
-    """All values of a whole-number dtype, or floats from -1000 to 3000."""
-    rng = np.random.default_rng(seed)
-    if dtype == "float32":
-        return rng.uniform(-1000, 3000, (height, width, channels)).astype(np.float32)
-    return rng.integers(0, np.iinfo(dtype).max + 1, (height, width, channels), dtype=dtype)
-
-
-def write_picture(path: Path, picture: np.ndarray) -> Path:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    Image.fromarray(picture[:, :, 0] if picture.shape[2] == 1 else picture).save(path)
-    return path
 
 
 @pytest.fixture

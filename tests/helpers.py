@@ -1,8 +1,13 @@
 """Functions that several test modules share."""
 
 import dataclasses
+import importlib.util
+import io
 import shutil
+import struct
+import zlib
 from pathlib import Path
+from types import ModuleType
 
 import numpy as np
 import tensorflow as tf
@@ -13,6 +18,7 @@ from tf_pix2pix.codecs import with_codec
 from tf_pix2pix.config import TrainConfig
 from tf_pix2pix.exporting.artifact import Source
 from tf_pix2pix.inference import make_translate
+from tf_pix2pix.palettes import Palette
 from tf_pix2pix.run import Run
 from tf_pix2pix.sides import Side, Sides
 
@@ -45,9 +51,19 @@ def change(**fields) -> TrainConfig:
     return dataclasses.replace(TINY, **fields)
 
 
-def make_sides(input_channels: int = 3, target_channels: int = 3) -> Sides:
-    """The sides of TINY: 8 bits, inputs resized by nearest."""
-    return Sides(Side(input_channels, resize="nearest"), Side(target_channels))
+def make_sides(input_side: int | np.ndarray = 3, target_side: int | np.ndarray = 3) -> Sides:
+    """Both sides of pairs of 8-bit images, inputs resized by nearest as in TINY.
+
+    Each argument is a number of channels, or the colors of a palette, uint8 [k, c].
+    """
+
+    def side(given, resize):
+        if isinstance(given, int):
+            return Side(given, resize=resize)
+        palette = Palette(tuple(map(tuple, given.tolist())))
+        return Side(given.shape[1], palette=palette, resize="nearest")
+
+    return Sides(side(input_side, "nearest"), side(target_side, "bicubic"))
 
 
 def make_run(directory: Path, sides: Sides | None = None, **fields) -> Run:
@@ -62,10 +78,46 @@ def random_image(seed: int, height: int, width: int, channels: int = 3) -> np.nd
     return np.random.default_rng(seed).integers(0, 256, (height, width, channels), dtype=np.uint8)
 
 
+def random_deep(seed: int, height: int, width: int, channels: int, dtype: str = "uint16") -> np.ndarray:
+    """All values of a whole-number dtype, or floats from -1000 to 3000."""
+    rng = np.random.default_rng(seed)
+    if dtype == "float32":
+        return rng.uniform(-1000, 3000, (height, width, channels)).astype(np.float32)
+    return rng.integers(0, np.iinfo(dtype).max + 1, (height, width, channels), dtype=dtype)
+
+
+def pillow_bicubic(image: np.ndarray, size: tuple[int, int]) -> np.ndarray:
+    """[h, w, c] in 0..255 -> float32 [*size, c], by Pillow without rounding."""
+    channels = [Image.fromarray(channel.astype(np.float32)) for channel in np.moveaxis(image, 2, 0)]
+    resized = [np.asarray(channel.resize(size[::-1], Image.Resampling.BICUBIC)) for channel in channels]
+    return np.clip(np.stack(resized, axis=2), 0, 255)
+
+
 def write_image(path: Path, image: np.ndarray) -> Path:
     path.parent.mkdir(parents=True, exist_ok=True)
     Image.fromarray(image[:, :, 0] if image.shape[2] == 1 else image).save(path)
     return path
+
+
+def encode(image: Image.Image, file_format: str = "PNG", **options) -> bytes:
+    """The bytes of an image file that Pillow writes."""
+    buffer = io.BytesIO()
+    image.save(buffer, file_format, **options)
+    return buffer.getvalue()
+
+
+def with_chunk(png: bytes, kind: bytes, data: bytes) -> bytes:
+    """A PNG with one more chunk, after its header."""
+    chunk = struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
+    return png[:33] + chunk + png[33:]
+
+
+def import_script(path: Path) -> ModuleType:
+    """Imports a Python file that lies outside of every package."""
+    spec = importlib.util.spec_from_file_location(path.stem, path)
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
 
 
 def difference(a: np.ndarray, b: np.ndarray) -> int:

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from tf_pix2pix import convolutions
+from tf_pix2pix.cpu import convolutions
 from tf_pix2pix.exporting import rebuilding
 from tf_pix2pix.exporting.rebuilding import for_other_runtimes, for_tensorflow
 from tf_pix2pix.inference import any_size, make_translate

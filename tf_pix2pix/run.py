@@ -43,7 +43,7 @@ class Run:
 
     @classmethod
     def open(cls, directory: str | os.PathLike) -> "Run":
-        """The run in a folder. Raises InputError if there is none, or config.json or sides.json is missing or damaged."""
+        """The run in a folder. Raises InputError if config.json or sides.json is missing or damaged."""
         return cls(directory, read_config(Path(directory)), _read_sides(Path(directory)))
 
     def write_settings(self) -> None:
@@ -202,7 +202,9 @@ def read_config(directory: Path) -> TrainConfig:
         return TrainConfig.from_json(_read_json(directory / CONFIG))
     except (FileNotFoundError, NotADirectoryError):
         inside = sorted(path.parent.name for path in directory.glob(f"*/{CONFIG}"))
-        hint = f"it contains the runs {format_list(inside)}; pass one of them" if inside else "pass a run's --output_dir"
+        hint = (
+            f"it contains the runs {format_list(inside)}; pass one of them" if inside else "pass a run's --output_dir"
+        )
         raise InputError(f"{directory}: not a run directory, {CONFIG} is missing; {hint}") from None
     except InputError as error:
         raise InputError(f"{directory / CONFIG}: {error}") from None

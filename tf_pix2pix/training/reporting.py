@@ -73,7 +73,10 @@ class RunReporter:
 
 
 def event_writer(directory: Path) -> Callable[..., None]:
-    """Writes TensorBoard events, if it is installed: (step, scalars={name: value}, grids={name: uint8 [n, h, w, c]})."""
+    """A function that writes TensorBoard events, if it is installed.
+
+    Its arguments: step, scalars={name: value}, grids={name: uint8 [n, h, w, c]}.
+    """
     if importlib.util.find_spec("tensorboard") is None:
         print("TensorBoard is not installed, so no events are written; pip install 'tf_pix2pix[tensorboard]' adds it")
         return lambda step, scalars=None, grids=None: None

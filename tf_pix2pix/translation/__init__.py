@@ -19,11 +19,11 @@ from tf_pix2pix.translation.size_policy import SizePolicy
 
 
 class Translator:
-    """Translates images: [h, w, c] in, [h, w, c'] of the same height and width out, with the depth of the run's targets.
+    """Translates images: [h, w, c] in, [h, w, c'] of the same height and width out, with the targets' depth.
 
-    An image passes through the network whole, mirrored at its borders to the next size that fits, or, if it has more than
-    max_pixels, in overlapping tiles (tiling.py). Make one with `from_run`, `from_saved_model`, `from_tflite`, `from_onnx`
-    or `from_server`, or with `load`, which tells them apart. Several threads may use it at once.
+    An image passes through the network whole, mirrored at its borders to the next size that fits, or, if it has more
+    than max_pixels, in overlapping tiles (tiling.py). Make one with `from_run`, `from_saved_model`, `from_tflite`,
+    `from_onnx` or `from_server`, or with `load`, which tells them apart. Several threads may use it at once.
 
     Attributes:
       config: of the model's run; None: the model does not say (a server).
@@ -75,8 +75,8 @@ class Translator:
     def from_server(cls, url: str, max_pixels: int | None = None) -> "Translator":
         """From TensorFlow Serving's REST address, http://HOST:8501/v1/models/NAME.
 
-        A server does not say whether it generates label maps. If it refuses one as too large, the tiles are blended, and
-        have colors outside the palette where they overlap.
+        A server does not say whether it generates label maps. If it refuses one as too large, the tiles are blended,
+        and have colors outside the palette where they overlap.
         """
         return cls(from_runtime(runtimes.connect(url.rstrip("/"))), max_pixels)
 

@@ -61,7 +61,7 @@ class SizePolicy:
     def _translate_tiles(
         self, image: np.ndarray, generate: Callable, padded: Sequence[int], tile: Sequence[int]
     ) -> np.ndarray:
-        """Mirrors the image to `padded` (height, width), translates it in tiles of `tile` (height, width), and crops."""
+        """Mirrors the image to `padded` (height, width), translates it in tiles of (height, width), and crops it."""
         size = image.shape[:2]
         whole = image if tuple(padded) == size else inference.reflect_to(image[np.newaxis], *padded).numpy()[0]
         is_fixed = self.fixed_size is not None
