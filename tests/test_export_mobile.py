@@ -8,7 +8,7 @@ import sys
 import numpy as np
 import pytest
 from conftest import REPOSITORY, random_picture, write_picture
-from helpers import encode, import_script
+from helpers import encode, import_script, make_sides
 from PIL import Image
 
 from tf_pix2pix import images, model_card

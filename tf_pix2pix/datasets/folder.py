@@ -35,7 +35,7 @@ def load(
 
     Args:
       input_dir, target_dir: the sub-folders with A and B; required unless there are exactly two.
-      mask_dir: the sub-folder with a gray image for each training pair, of its name and size: the weights of its pixels.
+      mask_dir: the sub-folder with a gray image for each training pair, of the same name and size: its pixels' weights.
       photos: the files are plain photos.
 
     Raises:
@@ -84,7 +84,7 @@ def find(
 
 
 def with_val(files: dict[str, Files], folder: str | Path, what: str = "pairs") -> dict[str, Files]:
-    """The files that `find` returned, with "train" and "val": where val is missing, a tenth of train, which is printed."""
+    """The files that `find` returned, with a "train" and a "val"; a missing val is a tenth of train, which is printed."""
     files = dict(files)
     if "" in files:
         files["train"] = files.pop("")

@@ -1,7 +1,7 @@
 """Images as arrays: the value conventions, the only place that converts between them, and resizing.
 
-Outside (files, public API) an image is uint8, uint16 or float32 [h, w, c], RGB order, c = 1 (gray), 3 (RGB) or 4 (RGBA).
-Inside (networks, losses) it is float32 [..., h, w, c] in [-1, 1].
+Outside (files, public API) an image is uint8, uint16 or float32 [h, w, c], c = 1 (gray), 3 (RGB) or 4 (RGBA). Inside
+(networks, losses) it is float32 [..., h, w, c] in [-1, 1].
 """
 
 from collections.abc import Sequence
