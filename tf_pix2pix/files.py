@@ -25,7 +25,11 @@ def atomic_write(path: str | os.PathLike) -> Iterator[Path]:
 
 @contextlib.contextmanager
 def locked(directory: Path, doing: str, flag: str = "--output_dir") -> Iterator[None]:
-    """Creates a folder and locks it. Raises InputError, naming the flag, if another process is `doing` something there."""
+    """Creates a folder and locks it. Raises InputError, naming the flag, if another process has locked it.
+
+    Args:
+      doing: what that process does, for the message, such as "trains in".
+    """
     directory.mkdir(parents=True, exist_ok=True)
     if sys.platform == "win32":  # has no such lock: two processes in one folder are not noticed there
         yield

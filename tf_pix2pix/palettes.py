@@ -19,10 +19,9 @@ MAX_COUNTED = 2**18  # distinct colors that are counted; label maps have far few
 MANY_COLORS = 2**13  # an image with more is a photo or noisy, and only a sample of its pixels is counted
 _CORE, _REACH = 8, 32  # levels: what noise does to a color, and how far its edges to other colors reach
 
-# Too many colors are those of label maps with JPEG noise if at least this share of all pixels, and of the pixels that do
-# not have the most frequent color (the background, in photos of things), lies near clear colors. Ten images of real
-# facades: labels (256-pixel JPEGs) 0.52 to 0.94 and 0.36 to 0.92, photos at most 0.08 and 0.10; photos on white 0.76
-# and 0.05.
+# Images with too many colors count as label maps with JPEG noise if at least these shares lie near clear colors: of all
+# pixels, and of those without the most frequent color (in photos of things, the background). Ten images of real facades:
+# labels (256-pixel JPEGs) 0.52 to 0.94 and 0.36 to 0.92, photos at most 0.08 and 0.10; photos on white 0.76 and 0.05.
 _NOISY, _NOISY_FOREGROUND = 0.4, 0.25
 
 
@@ -54,7 +53,11 @@ class Palette:
         return np.array(self.colors, np.uint8)
 
     def to_json(self) -> dict[str, Any]:
-        return {"colors": [list(color) for color in self.colors], "names": list(self.names), "counts": list(self.counts)}
+        return {
+            "colors": [list(color) for color in self.colors],
+            "names": list(self.names),
+            "counts": list(self.counts),
+        }
 
     @classmethod
     def from_json(cls, value: Any) -> "Palette":
@@ -67,7 +70,9 @@ class Palette:
         for color in colors:
             levels = all(type(level) is int and 0 <= level <= 255 for level in color)
             if not levels or len(color) not in (1, 3, 4) or len(color) != len(colors[0]):
-                raise ValueError(f"color {color}: a color has 1, 3 or 4 whole numbers in 0..255, each color equally many")
+                raise ValueError(
+                    f"color {color}: a color has 1, 3 or 4 whole numbers in 0..255, each color equally many"
+                )
             if colors.count(color) > 1:
                 raise ValueError(f"duplicate color {tuple(color)}; give each class a color of its own")
         extras = [value.get(key) or [] for key in ("names", "counts")]

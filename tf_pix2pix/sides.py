@@ -43,8 +43,8 @@ class Side:
         if self.value_range is None and self.depth == "float32":
             raise InputError("floats need a range LOW,HIGH: the values that become -1 and 1")
         if self.value_range and not least <= self.value_range[0] < self.value_range[1] <= most:
-            described = f"a range LOW,HIGH of {images.DEPTH_NAMES[self.depth]}"
-            raise InputError(f"{images.format_range(self.value_range)} is not {described}; give LOW below HIGH")
+            within = f", both within {least:g},{most:g} ({images.DEPTH_NAMES[self.depth]})" if np.isfinite(most) else ""
+            raise InputError(f"{images.format_range(self.value_range)}: LOW must be below HIGH{within}")
 
     @property
     def bounds(self) -> tuple[float, float]:

@@ -57,7 +57,8 @@ class Survey:
 def survey(
     pairs: Pairs, *, min_size: tuple[int, int] | None = None, label_sides: Sequence[str] = (), description: str
 ) -> Survey:
-    """Reads all pairs on all cores, with a progress bar; of a uniform set a sample, unless values or colors matter.
+    """Reads all pairs on all cores, with a progress bar; of a uniform set a sample, unless values or colors
+    matter, or the sample has bad pairs.
 
     Args:
       min_size: (height, width); pairs of smaller images are bad.
@@ -67,7 +68,7 @@ def survey(
     indices: Sequence[int] = range(len(pairs))
     if pairs.uniform and not label_sides:
         sample = _survey(pairs, range(min(SAMPLE, len(pairs))), min_size, label_sides, description)
-        if all("float32" not in facts.depths for facts in sample.sides.values()):
+        if not sample.bad and all("float32" not in facts.depths for facts in sample.sides.values()):
             return sample
     return _survey(pairs, indices, min_size, label_sides, description)
 

@@ -18,7 +18,11 @@ from tf_pix2pix.errors import InputError
 from tf_pix2pix.files import atomic_write
 
 EXTENSIONS = (".png", ".jpg", ".jpeg", ".bmp", ".gif", ".webp", ".tif", ".tiff", ".npy")
-WRITTEN = {"png": (".png",), "tiff": (".tif", ".tiff"), "npy": (".npy",)}  # formats that `write` writes, and their extensions
+WRITTEN = {
+    "png": (".png",),
+    "tiff": (".tif", ".tiff"),
+    "npy": (".npy",),
+}  # formats that `write` writes, and their extensions
 
 _ORIENTATION = 0x0112  # the tag of EXIF and of TIFF
 _NPY, _TIFF = b"\x93NUMPY", (b"II\x2a\0", b"MM\0\x2a", b"II\x2b\0", b"MM\0\x2b")  # first bytes of these files
@@ -45,8 +49,8 @@ def decode(encoded: bytes) -> np.ndarray:
     """Decodes a PNG, JPEG, BMP, GIF, WebP, TIFF or NPY file -> [h, w, c], c = 1, 3 or 4, upright as EXIF requires.
 
     The dtype is uint8, uint16 or float32, as in the file: fewer than 8 bits become 8; floats and other whole numbers in
-    TIFF and NPY become float32 if it holds them exactly. Palettes become their colors, CMYK becomes RGB, gray with alpha
-    becomes RGBA. The first frame of an animation, or page of a TIFF, is read.
+    TIFF and NPY become float32 if it holds them exactly. Palettes become their colors, CMYK becomes RGB, gray with
+    alpha becomes RGBA. The first frame of an animation, or page of a TIFF, is read.
 
     Raises:
       ValueError: the file is empty, damaged, of another format, or holds values that none of these dtypes hold.
@@ -67,6 +71,8 @@ def decode(encoded: bytes) -> np.ndarray:
             pixels = np.asarray(ImageOps.exif_transpose(image).convert(mode))
     except UnidentifiedImageError:
         raise ValueError("not a PNG, JPEG, BMP, GIF, WebP, TIFF or NPY image") from None
+    except Image.DecompressionBombError:
+        raise ValueError("too many pixels; cut it into smaller images") from None
     except InputError:  # ours: already in plain words
         raise
     except Exception as error:  # for damaged files libraries raise nearly anything: OSError, SyntaxError, struct.error
@@ -188,7 +194,7 @@ def encode(image: np.ndarray, file_format: str = "png", compression: int = -1) -
 
 
 def write(path: str | os.PathLike, image: np.ndarray) -> None:
-    """Writes an image losslessly in the format of the path's extension, PNG if that is unknown; all of it or nothing."""
+    """Writes an image losslessly in the format of the path's extension, PNG if that is unknown; whole or not at all."""
     formats = {extension: name for name, extensions in WRITTEN.items() for extension in extensions}
     encoded = encode(image, formats.get(Path(path).suffix.lower(), "png"))
     with atomic_write(path) as partial:
@@ -196,7 +202,7 @@ def write(path: str | os.PathLike, image: np.ndarray) -> None:
 
 
 def write_png(path: str | os.PathLike, image: np.ndarray) -> None:
-    """Writes uint8 or uint16 [h, w, c] as PNG, whatever the path's extension; all of it or nothing."""
+    """Writes uint8 or uint16 [h, w, c] as PNG, whatever the path's extension; whole or not at all."""
     encoded = encode(image)
     with atomic_write(path) as partial:
         partial.write_bytes(encoded)

@@ -65,7 +65,7 @@ def prepare_examples(
         with lock:
             if index not in cache and size_bytes <= room:
                 room -= size_bytes
-                cache[index] = example
+                cache[index] = tuple(map(np.ascontiguousarray, example))  # not views of larger images
         return example
 
     return dataclasses.replace(pairs, read=read, uniform=True)

@@ -48,14 +48,13 @@ def resolve(config: TrainConfig, surveys: dict[str, Survey], saved: Sides | None
 
 def _check_bad_pairs(split: str, found: Survey, max_bad: int) -> None:
     """Raises InputError if more than max_bad pairs cannot be used, or all; prints which are skipped."""
-    count = len(found.bad) + len(found.pairs)
-    if len(found.bad) > max_bad or (found.bad and not len(found.pairs)):
-        raise InputError(
-            f"{len(found.bad)} of {count} {split} pairs cannot be used: {format_list(found.bad, '; ')}. Fix or remove "
-            f"them, or skip them with --max_bad_images={len(found.bad)}"
-        )
-    if found.bad:
-        print(f"skipped {len(found.bad)} of {count} {split} pairs: {format_list(found.bad, '; ')}", file=sys.stderr)
+    bad, good = len(found.bad), len(found.pairs)
+    counts, reasons = f"{bad} of {bad + good} {split} pairs", format_list(found.bad, "; ")
+    if bad > max_bad or (bad and not good):
+        skip = f", or skip them with --max_bad_images={bad}" if good else ""
+        raise InputError(f"{counts} cannot be used: {reasons}. Fix or remove them{skip}")
+    if bad:
+        print(f"skipped {counts}: {reasons}", file=sys.stderr)
 
 
 def _resolve_side(side: str, config: TrainConfig, surveys: dict[str, Survey], saved: Palette | None) -> Side:
@@ -66,25 +65,29 @@ def _resolve_side(side: str, config: TrainConfig, surveys: dict[str, Survey], sa
         return Side(len(palette.colors[0]), palette=palette, resize="nearest")
     depth = _resolve_depth(side, config, facts)
     value_range = _resolve_range(side, config, facts["train"], depth, surveys["train"].complete)
-    channels = _resolve_channels(side, getattr(config, f"{_FLAGS[side]}_channels"), facts)
+    channels = _resolve_channels(side, config, facts, depth)
     if value_range and depth != "float32" and channels == 4:
         raise InputError(f"--{_FLAGS[side]}_range: alpha channels always use all values; leave it out for RGBA images")
     try:
         return Side(channels, depth, value_range, resize=resize)
     except InputError as error:
-        raise InputError(f"--{_FLAGS[side]}_range: {error}") from None
+        raise InputError(f"--{_FLAGS[side]}_range={error}") from None
 
 
-def _resolve_channels(side: str, wanted: int | None, facts: dict[str, SideFacts]) -> int:
+def _resolve_channels(side: str, config: TrainConfig, facts: dict[str, SideFacts], depth: str = "uint8") -> int:
     """The channels asked for, or the most that any image has. They are only ever added: gray becomes RGB or RGBA."""
+    wanted, flag = getattr(config, f"{_FLAGS[side]}_channels"), f"--{_FLAGS[side]}_channels"
     found = {channels: name for one in facts.values() for channels, name in one.channels.items()}
     most = max(found)
-    if wanted not in (None, most) and (wanted < most or wanted == 1):
-        raise InputError(
-            f"--{_FLAGS[side]}_channels={wanted}: {found[most]} has {most} channels; leave the flag out, or convert "
-            "the images"
-        )
-    return wanted or most
+    channels = wanted or most
+    if channels < most:
+        raise InputError(f"{flag}={wanted}: {found[most]} has {most} channels; leave out {flag}, or convert the images")
+    for own, name in found.items():
+        try:
+            images.with_channels(np.zeros([1, 1, own], depth), channels)
+        except ValueError as error:  # floats do not gain an alpha channel
+            raise InputError(f"{name}: {error}" + (f", or leave out {flag}={wanted}" if wanted else "")) from None
+    return channels
 
 
 def _resolve_depth(side: str, config: TrainConfig, facts: dict[str, SideFacts]) -> str:
@@ -112,7 +115,7 @@ def _resolve_range(side: str, config: TrainConfig, facts: SideFacts, depth: str,
     low, high = map(float, facts.extremes)
     if depth == "float32" and wanted is None:
         if low == high:
-            raise InputError(f"{side} images have the value {low:g} only, which is no range; give {flag}=LOW,HIGH")
+            raise InputError(f"all {side} images have the single value {low:g}; give {flag}=LOW,HIGH")
         print(f"{side} images are floats from {images.format_range((low, high))}; {flag}=LOW,HIGH sets another range")
         return low, high
     if wanted is None and [*facts.depths] == ["uint16"] and complete and high < _FEW_VALUES:
@@ -125,7 +128,7 @@ def _resolve_range(side: str, config: TrainConfig, facts: SideFacts, depth: str,
 
 def _resolve_palette(side: str, config: TrainConfig, facts: dict[str, SideFacts], saved: Palette | None) -> Palette:
     """The palette given, or that of the run, or the one found in the training images; with its pixel counts."""
-    channels = _resolve_channels(side, getattr(config, f"{_FLAGS[side]}_channels"), facts)
+    channels = _resolve_channels(side, config, facts)
     palette = read_palette(config.palette) if config.palette else saved
     if palette is None:
         palette = find_palette(facts["train"].colors, side)
@@ -134,8 +137,10 @@ def _resolve_palette(side: str, config: TrainConfig, facts: dict[str, SideFacts]
         channels = max(channels, len(saved.colors[0]))
     try:
         palette = palette.with_channels(channels)
-    except ValueError as error:
-        raise InputError(f"--palette={config.palette}: the {side} images have {channels} channels; {error}") from None
+    except ValueError:
+        kind = {1: "gray", 3: "RGB", 4: "RGBA"}[channels]
+        problem = f"--palette={config.palette}: its colors are not {kind}, as the {side} images are"
+        raise InputError(f"{problem}; list {kind} colors") from None
     for split, one in facts.items():
         counted, unknown = count_classes(palette, one.colors)
         if split == "train":

@@ -10,6 +10,7 @@ from typing import Any
 import tensorflow as tf
 
 from tf_pix2pix.config import TrainConfig, format_value
+from tf_pix2pix.cpu.settings import keep_freed_memory
 from tf_pix2pix.datasets import load_pairs
 from tf_pix2pix.datasets.pairs import Pairs
 from tf_pix2pix.errors import RunError, error_line
@@ -30,7 +31,7 @@ class TrainResult:
       run_dir: the run directory.
       step: steps done; fewer than asked for if a signal stopped the run.
       sample_grid: the path of the last sample grid.
-      metrics: the last validation metrics, such as {"val_l1": 0.2}; empty before the first evaluation.
+      metrics: the last validation record, such as {"step": 2000, "val_l1": 0.2}; empty before the first evaluation.
     """
 
     run_dir: Path
@@ -52,6 +53,7 @@ def train(
       InputError: the config, the pairs or output_dir do not allow it; nothing was written.
       RunError: the run failed; the last checkpoint is kept.
     """
+    keep_freed_memory()
     run_dir = Path(output_dir)
     saved_sides = check_config(run_dir, config)
     surveys = {split: _survey(config, split, pairs) for split, pairs in _load_splits(config).items()}

@@ -9,11 +9,12 @@ import tensorflow as tf
 
 from tf_pix2pix.codecs import IMAGES, Codec
 from tf_pix2pix.config import TrainConfig, format_value
+from tf_pix2pix.cpu.adam import make_adam
 from tf_pix2pix.errors import InputError
 from tf_pix2pix.losses import ADVERSARIAL_LOSSES, TARGET_LOSSES, gradient_penalty
 from tf_pix2pix.networks import patchgan_discriminator
 from tf_pix2pix.run import Run
-from tf_pix2pix.training.optimizers import FusedAdam, LinearDecay
+from tf_pix2pix.training.optimizers import LinearDecay
 
 LOSSES = ("gen_gan_loss", "gen_l1_loss", "disc_real_loss", "disc_fake_loss")  # for classes gen_cross_entropy_loss
 
@@ -52,7 +53,7 @@ def build_state(run: Run, total_steps: int) -> TrainState:
 
     def optimizer(network):
         rate = config.learning_rate if config.schedule == "constant" else LinearDecay(config.learning_rate, total_steps)
-        adam = FusedAdam(rate, beta_1=config.beta_1, beta_2=config.beta_2, epsilon=1e-8)
+        adam = make_adam(rate, beta_1=config.beta_1, beta_2=config.beta_2, epsilon=1e-8)
         if config.precision == "mixed_float16":
             adam = keras.optimizers.LossScaleOptimizer(adam)
         adam.build(network.trainable_variables)
@@ -95,8 +96,8 @@ def make_train_step(
 ) -> Callable[..., dict[str, tf.Tensor]]:
     """The training step: (input_image, target_image), float32 [n, h, w, c] in [-1, 1] -> LOSSES, float32 scalars.
 
-    A third argument, float32 [n, h, w, 1] in [0, 1], weights each pixel in the L1 loss or cross-entropy. `codec` encodes
-    the images for the networks.
+    A third argument, float32 [n, h, w, 1] in [0, 1], weights each pixel in the L1 loss or cross-entropy. `codec`
+    encodes the images for the networks.
 
     One discriminator step, then one generator step against the updated discriminator; with gan_weight=0 a generator
     step alone, with its one loss. Losses are averages over the global batch, whatever the number of replicas.
@@ -165,7 +166,7 @@ def make_train_step(
     @tf.function(jit_compile=config.xla, autograph=False)  # nothing here branches on tensors: traced twice as fast
     def train_step(*batch):
         # Random numbers of step s depend on (seed, s) alone, so that a resumed run equals one that was never stopped.
-        # Each use has its own stream: 0 the mixing, from 1 on the dropouts; the input pipeline uses the bare seed and -1.
+        # Each use has its own stream: 0 the mixing, 1, 2, ... the dropouts; the input pipeline uses the bare seed and -1.
         seed = tf.stack([tf.constant(config.seed, tf.int32), tf.cast(state.step, tf.int32)])
         for number, layer in enumerate(dropouts, start=1):
             layer.seed_generator.state.assign(tf.random.fold_in(seed, number))
@@ -173,7 +174,7 @@ def make_train_step(
         mix = tf.random.stateless_uniform(mixes, tf.random.fold_in(seed, 0))
         losses = strategy.run(replica_step, args=(mix, *batch))
         if state.ema_generator:
-            # A short memory at first, about a third of the steps done: otherwise initial weights last for thousands of steps.
+            # A short memory at first, a third of the steps done: otherwise initial weights last for thousands of steps.
             done = tf.cast(state.step, tf.float32)
             decay = tf.minimum(config.ema_decay, (1.0 + done) / (4.0 + done))
             for mean, value in zip(state.ema_generator.variables, generator.variables, strict=True):
