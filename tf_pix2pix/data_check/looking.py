@@ -142,7 +142,7 @@ def _as_photo(opened: Opened, task: str) -> Opened:
         photo = images.with_channels(photo, min(photo.shape[2], 3))
     except ValueError as error:
         return Opened((None,), [("transparent", str(error))], (traits,))
-    if TASKS[task].needs_colour and is_gray(photo):
+    if TASKS[task].needs_color and is_gray(photo):
         traits |= {"colourless"}
     return Opened((photo,), opened.problems, (traits,))
 

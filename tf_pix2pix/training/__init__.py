@@ -170,7 +170,7 @@ def _prepared(pairs: Pairs, config: TrainConfig, size: tuple[int, int]) -> Prepa
 
 def _check_photos(pairs: Pairs, config: TrainConfig) -> None:
     """Raises InputError where the first photos that are read show that they are none for the task."""
-    if not tasks.TASKS[config.task].needs_colour:
+    if not tasks.TASKS[config.task].needs_color:
         return
     some, seen = pairs.spread(FIRST_PHOTOS), {}
     for index, name in enumerate(some.names):
