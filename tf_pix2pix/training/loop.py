@@ -134,13 +134,14 @@ class _Shown:
         self._held_out = _held_out_batches(config, held_out)
         self._samples = _held_out_batches(config, held_out.spread(config.samples))
         self._summaries = runs.summary_writer(run_dir)
-        self._has_classes = config.target_encoding == "classes"
+        has_classes = config.target_encoding == "classes"
+        self._palette = runs.read_palettes(run_dir, config)["target"].colors if has_classes else None
         records = [record for record in runs.read_metrics(run_dir) if "val_l1" in record]
         self._best = min((self._badness(record) for record in records), default=math.inf)
 
     def _badness(self, values: dict[str, float]) -> float:
         """What the best checkpoint has the least of: the L1, or for classes, one less the mean IoU."""
-        return 1.0 - values["val_mean_iou"] if self._has_classes else values["val_l1"]
+        return values["val_l1"] if self._palette is None else 1.0 - values["val_mean_iou"]
 
     def record(self, values: dict[str, float]) -> None:
         runs.append_metrics(self._run_dir, values)
@@ -155,7 +156,7 @@ class _Shown:
         return runs.write_sample_grid(self._run_dir, step, rows)
 
     def evaluate(self, step: int, state: TrainState) -> None:
-        values = paired_metrics(self._translate, self._held_out, self._has_classes)
+        values = paired_metrics(self._translate, self._held_out, self._palette)
         record = {"step": step, **{f"val_{name}": value for name, value in values.items()}}
         self.record(record)
         tqdm.write(f"step {step}, held out: " + ", ".join(f"{name} {value:.4g}" for name, value in values.items()))
