@@ -92,7 +92,7 @@ def main() -> None:
     colours = median_colours(prepare(splits["train"], size=config.crop_size, **options))
     report(
         "median colour of each label",
-        paired_metrics(lambda x: images.to_float(colours[labels_of(images.to_uint8(x).numpy())]), batches),
+        paired_metrics(lambda x: images.to_float(colours[labels_of(images.from_float(x).numpy())]), batches),
     )
     records = [record for record in runs.read_metrics(args.run_dir) if "val_l1" in record]
     for record in records:

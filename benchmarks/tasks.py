@@ -97,7 +97,7 @@ def measure(run_dir: Path, data_dir: str | None, shown: list[int]) -> list[np.nd
     row = [label(config.task, config.crop_size)]
     for number in shown:
         ((input_image, target_image),) = batches.skip(number).take(1)
-        row += [images.to_uint8(side[0]).numpy() for side in (input_image, translate(input_image), target_image)]
+        row += [images.from_float(side[0]).numpy() for side in (input_image, translate(input_image), target_image)]
     return row
 
 

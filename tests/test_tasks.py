@@ -9,13 +9,14 @@ from PIL import Image
 
 from tf_pix2pix import images, tasks
 from tf_pix2pix.config import TASK_SETTINGS, TrainConfig
+from tf_pix2pix.sides import Side
 from tf_pix2pix.tasks import TASKS, input_maker, is_gray
 
 
 @functools.cache
 def maker(task, channels, **settings):
     """input_maker with the task's default settings, unless others are given."""
-    return input_maker(task, **TrainConfig(task=task).task_settings | settings)
+    return input_maker(task, Side(3), **TrainConfig(task=task).task_settings | settings)
 
 
 def make(task, photo, seed=None, **settings):
@@ -70,7 +71,7 @@ def test_inputs_inside_tf_data_are_the_same():
 
 
 def test_no_task_makes_no_input():
-    assert input_maker(None) is None
+    assert input_maker(None, Side(3)) is None
 
 
 def test_colorize_agrees_with_pillow():
@@ -180,8 +181,8 @@ def test_a_sketch_draws_whatever_is_darker_than_its_surroundings():
 def test_deeper_photos_have_deeper_inputs(task):
     photo, settings = smooth_photo(), TrainConfig(task=task).task_settings
     seed, expected = tf.constant([1, 2]), make(task, photo, [1, 2]) / 255
-    deep = input_maker(task, images.Format("uint16"), **settings)(tf.constant(photo * np.uint16(257)), seed).numpy()
-    floats = input_maker(task, images.Format("float32", (-1.0, 3.0)), **settings)(photo / np.float32(255 / 4) - 1, seed)
+    deep = input_maker(task, Side(3, "uint16"), **settings)(tf.constant(photo * np.uint16(257)), seed).numpy()
+    floats = input_maker(task, Side(3, "float32", (-1.0, 3.0)), **settings)(photo / np.float32(255 / 4) - 1, seed)
     assert deep.dtype == np.uint16 and floats.dtype == tf.float32
     for other in (deep / 65535, (floats.numpy() + 1) / 4):
         assert (np.abs(other - expected) > 0.51 / 255).mean() < 1e-3  # rounding may lose an edge

@@ -70,14 +70,14 @@ def identity(tile):
 
 def test_tiles_are_put_together_exactly():
     image = random_picture(0, 203, 150)
-    np.testing.assert_array_equal(translate_tiled(identity, image, spans(203, 64), spans(150, 48)), image)
-    gray = translate_tiled(lambda tile: tile[..., :1], image, spans(203, 64), spans(150, 48))
+    np.testing.assert_array_equal(translate_tiled(identity, image, spans(203, 64), spans(150, 48), None), image)
+    gray = translate_tiled(lambda tile: tile[..., :1], image, spans(203, 64), spans(150, 48), None)
     np.testing.assert_array_equal(gray, image[..., :1])
 
 
 def test_a_model_that_changes_the_size_is_refused():
     with pytest.raises(RunError, match="the model returned 29x64 pixels for a tile of 58x64; it must keep the size"):
-        translate_tiled(lambda tile: tile[:, ::2], random_picture(0, 100, 64), spans(100, 64), spans(64, 64))
+        translate_tiled(lambda tile: tile[:, ::2], random_picture(0, 100, 64), spans(100, 64), spans(64, 64), None)
 
 
 def test_a_filter_smaller_than_the_dropped_border_gives_the_untiled_result():
@@ -85,8 +85,8 @@ def test_a_filter_smaller_than_the_dropped_border_gives_the_untiled_result():
     kernel = np.random.default_rng(0).uniform(0, 2 / 49, (7, 7, 1, 1)).astype(np.float32)
     smooth = lambda tile: tf.nn.conv2d(tile, kernel, 1, "SAME").numpy()  # noqa: E731
     image = random_picture(1, 200, 190, 1)
-    whole = translate_tiled(smooth, image, spans(200, 200), spans(190, 190))
-    tiled = translate_tiled(smooth, image, spans(200, 64), spans(190, 64))
+    whole = translate_tiled(smooth, image, spans(200, 200), spans(190, 190), None)
+    tiled = translate_tiled(smooth, image, spans(200, 64), spans(190, 64), None)
     assert np.abs(whole.astype(int) - tiled).max() <= 1  # blending rounds differently
 
 
@@ -94,7 +94,7 @@ def peak_memory_besides_the_result(height):
     image = np.zeros((height, 300, 3), np.uint8)
     rows, columns = spans(height, 64), spans(300, 64)
     tracemalloc.start()
-    translate_tiled(identity, image, rows, columns)
+    translate_tiled(identity, image, rows, columns, None)
     peak = tracemalloc.get_traced_memory()[1] - image.nbytes
     tracemalloc.stop()
     return peak
@@ -112,6 +112,7 @@ def test_without_blending_each_pixel_comes_from_one_tile():
         random_picture(0, 203, 150),
         spans(203, 64, blended=False),
         spans(150, 48, blended=False),
+        None,
     )
     assert {*np.unique(whole).tolist()} == set(range(1, next(numbers)))
     for span in spans(203, 64, blended=False):

@@ -12,14 +12,17 @@ _PUBLIC = {
     "resnet_generator": "networks",
     "patchgan_discriminator": "networks",
     "train": "training",
-    "restore_generator": "runs",
+    "TrainResult": "training",
+    "Run": "run",
+    "restore_generator": "run",
+    "export": "exporting",
     "Translator": "translation",
 }
 __all__ = ["__version__", *_PUBLIC]
 
 
 def __getattr__(name: str):
-    """Loads a public name's module, and with it TensorFlow, when the name is first used."""
+    """Imports the module of a public name, and with it TensorFlow, when the name is first used."""
     if name not in _PUBLIC:
         raise AttributeError(f"module 'tf_pix2pix' has no attribute {name!r}")
     return getattr(importlib.import_module(f"tf_pix2pix.{_PUBLIC[name]}"), name)

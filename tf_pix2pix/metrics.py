@@ -83,6 +83,6 @@ def paired_metrics(
 def class_ids(label_map: tf.Tensor, palette: np.ndarray) -> np.ndarray:
     """Label map, float32 [n, h, w, c] in [-1, 1], in the colors of the palette -> its row numbers, int64 [n, h, w]."""
     place_values = 256 ** np.arange(palette.shape[1])
-    own, codes = palette @ place_values, images.to_uint8(label_map).numpy() @ place_values
+    own, codes = palette @ place_values, images.from_float(label_map).numpy() @ place_values
     order = np.argsort(own)
     return order[np.searchsorted(own, codes, sorter=order)]

@@ -199,7 +199,7 @@ def connect(url: str) -> Runtime:
 
 def _png(image: np.ndarray) -> bytes:
     """float32 [1, h, w, c] in [-1, 1] -> a PNG file's bytes."""
-    deep, picture = images.from_float(image[0], images.Format("uint16")).numpy(), images.to_uint8(image[0]).numpy()
+    deep, picture = images.from_float(image[0], "uint16").numpy(), images.from_float(image[0]).numpy()
     return images.encode(picture if (deep == 257 * picture.astype(np.uint16)).all() else deep, compression=1)
 
 

@@ -133,9 +133,7 @@ TASKS = {
 }
 
 
-def input_maker(
-    task: str | None, format: images.Format = images.EIGHT_BITS, **settings
-) -> Callable[..., tf.Tensor] | None:
+def input_maker(task: str | None, side, **settings) -> Callable[..., tf.Tensor] | None:
     """Returns a function (photo, seed=None) -> input image that makes a task's inputs as they would be in a file.
 
     The function is traced once for all image sizes but expects one number of channels. Without a seed, it derives one
@@ -143,7 +141,7 @@ def input_maker(
 
     Args:
       task: a key of TASKS. None: there is nothing to make, and the function is None too.
-      format: the depth and value range of the photos, [h, w, c]; the input images get the same.
+      side: a sides.Side, which says what the values of the photos, [h, w, c], mean; the input images have the same.
       settings: the keyword arguments of the task's function.
     """
     if task is None:
@@ -152,7 +150,7 @@ def input_maker(
     @tf.function(reduce_retracing=True, autograph=False)
     def make_input(photo, seed=None):
         seed = _seed_from_pixels(photo) if seed is None else seed
-        return images.from_float(TASKS[task].make(images.to_float(photo, format.range), seed, **settings), format)
+        return side.from_float(TASKS[task].make(side.to_float(photo), seed, **settings))
 
     return make_input
 

@@ -13,6 +13,7 @@ import numpy as np
 
 from tf_pix2pix import images
 from tf_pix2pix.errors import RunError
+from tf_pix2pix.sides import Side, Sides
 
 OVERLAP = 1 / 4  # the least share of a tile that its neighbor covers too
 BLEND = 1 / 2  # the share of the overlap in which neighbors are blended
@@ -83,28 +84,30 @@ def translate_tiled(
     image: np.ndarray,
     rows: list[Span],
     columns: list[Span],
-    input_range: tuple[float, float] | None = None,
-    output: images.Format = images.EIGHT_BITS,
+    sides: Sides | None,
 ) -> np.ndarray:
-    """Translates an image tile by tile, [h, w, c] -> [h, w, c'] in the format `output`.
+    """Translates an image tile by tile, [h, w, c] of the input side -> [h, w, c'] of the target side.
 
     Args:
       generate: translates a tile, float32 [1, h, w, c] in [-1, 1] -> [1, h, w, c'], the same. If it returns unsigned
-        integers, as a server does, the result has their dtype, whatever `output` is.
+        integers, as a server does, the result has their dtype.
       rows, columns: from `spans`.
-      input_range: the value range of the image, as for images.to_float.
+      sides: of the model. None if they are unknown: the result then has 8 bits, or the dtype that `generate` returns.
 
     Raises:
       RunError: `generate` returned another size.
     """
-    translated = carried = None  # carried: the sums below the finished rows, which the next row of tiles adds to
+    to_float = sides.input.to_float if sides else images.to_float
+    translated = carried = None  # carried: sums below the finished rows, to which the next row of tiles adds
     for number, row in enumerate(rows):
         band = None  # the weighted sum of this row of tiles
         for column in columns:
-            tile = images.to_float(image[row.start : row.stop, column.start : column.stop][np.newaxis], input_range)
+            tile = to_float(image[row.start : row.stop, column.start : column.stop][np.newaxis])
             generated = generate(tile.numpy())[0]
+            target = sides.target if sides else Side(generated.shape[2])
             if generated.dtype.kind == "u":
-                output, generated = images.Format(generated.dtype.name), images.to_float(generated).numpy()
+                target = Side(generated.shape[2], generated.dtype.name)
+                generated = images.to_float(generated).numpy()
             if generated.shape[:2] != tile.shape[1:3]:
                 made, wanted = ("x".join(map(str, shape)) for shape in (generated.shape[:2], tile.shape[1:3]))
                 raise RunError(f"the model returned {made} pixels for a tile of {wanted}; it must keep the size")
@@ -115,8 +118,8 @@ def translate_tiled(
         if carried is not None:
             band[: len(carried)] += carried
         else:
-            translated = np.empty((*image.shape[:2], band.shape[2]), output.depth)
+            translated = np.empty((*image.shape[:2], band.shape[2]), target.depth)
         done = rows[number + 1].start - row.start if number + 1 < len(rows) else len(band)
-        translated[row.start : row.start + done] = images.from_float(band[:done], output).numpy()
+        translated[row.start : row.start + done] = target.from_float(band[:done]).numpy()
         carried = band[done:]
     return translated

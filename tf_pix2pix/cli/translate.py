@@ -170,7 +170,8 @@ def _translate_all(translator, jobs: dict[Path, list[Path]], settings: dict[str,
     direction = settings["direction"] or (translator.config and translator.config.direction)
     if settings["side_by_side"] and not direction:
         raise InputError("a server does not say which half is the input; give --direction=AtoB (left) or BtoA (right)")
-    options = {name: settings[name] for name in ("resize", "samples", "noise_seed", "task", "enlarge")}
+    options = {name: settings[name] for name in ("resize", "samples", "noise_seed", "enlarge")}
+    options["make_inputs"] = settings["task"]
     translator.check(**options)
     failed, strange = [], []
     for path, results in tqdm(jobs.items(), unit="picture", disable=None):
@@ -179,7 +180,7 @@ def _translate_all(translator, jobs: dict[Path, list[Path]], settings: dict[str,
             if settings["side_by_side"]:  # of the target, a task makes the input
                 picture = images.split_side_by_side(picture)[(direction == "BtoA") != settings["task"]]
             translated = translator.translate(picture, **options)
-            if pixels := translator.strange_pixels(picture):
+            if pixels := translator.count_unknown_colors(picture):
                 strange.append(f"{path} ({pixels / (picture.shape[0] * picture.shape[1]):.2%} of its pixels)")
             for result, variant in zip(results, translated if settings["samples"] else [translated], strict=True):
                 result.parent.mkdir(parents=True, exist_ok=True)

@@ -1,7 +1,7 @@
 """TrainConfig: every hyperparameter, declared once, with its default, help and choices."""
 
 import dataclasses
-import json
+import math
 from dataclasses import dataclass
 from typing import Any
 
@@ -17,6 +17,7 @@ def _task_help(name: str, text: str) -> str:
     return f"{text} (default: {', '.join(f'{task} {value}' for task, value in TASK_SETTINGS[name].items())})"
 
 
+FORMAT_VERSION = 1  # of config.json, sides.json and the model card; raised when older files can no longer be read
 _DEPTHS = "images.DEPTHS"
 
 
@@ -197,13 +198,10 @@ class TrainConfig:
         check_together(self)
 
     def _fill_in(self) -> None:
-        """Puts in what follows from the task, so that a run's config says what it was."""
+        """Sets the task's settings to their defaults, so that a run's config records them."""
         for name, defaults in TASK_SETTINGS.items():
             if self.task in defaults and getattr(self, name) is None:
                 object.__setattr__(self, name, defaults[self.task])
-        for what in ("depth", "range"):  # of the inputs, which are made of the photos
-            if self.task and getattr(self, f"input_{what}") is None:
-                object.__setattr__(self, f"input_{what}", getattr(self, f"output_{what}"))
 
     @property
     def jitter_size(self) -> Size:
@@ -212,6 +210,10 @@ class TrainConfig:
         if not self.jitter or self.fit == "none":
             return self.crop_size
         return self.load_size or tuple(round(side * 286 / 256) for side in self.crop_size)
+
+    def total_steps(self, train_pairs: int) -> int:
+        """The steps of a run over so many training pairs."""
+        return self.steps or math.ceil(self.epochs * train_pairs / self.batch_size)
 
     @property
     def resize_methods(self) -> tuple[str, str]:
@@ -226,29 +228,40 @@ class TrainConfig:
         return tuple(side for side, has_palette in sides if has_palette)
 
     @property
+    def codec(self) -> str:
+        """The codec between images and networks, a key of codecs.CODECS."""
+        if self.color_space == "lab":
+            return "lab"
+        if self.residual:
+            return "residual"
+        if self.task == "inpaint":
+            return "holes"
+        return "palette" if self.palette_sides else "images"
+
+    @property
     def task_settings(self) -> dict[str, Any]:
         """What the task needs to know, for tasks.input_maker: {"sigma": 25.0}."""
         settings = {name: getattr(self, name) for name in TASK_SETTINGS}
         return {name.removeprefix("task_"): value for name, value in settings.items() if value is not None}
 
-    def to_json(self) -> str:
-        return json.dumps(dataclasses.asdict(self), indent=2) + "\n"
+    def to_json(self) -> dict[str, Any]:
+        """The fields, and the version of the format."""
+        return {"format_version": FORMAT_VERSION, **dataclasses.asdict(self)}
 
     @classmethod
-    def from_json(cls, text: str) -> "TrainConfig":
-        """The config that `to_json` wrote; what is missing is as it was before there was such a field.
+    def from_json(cls, value: Any) -> "TrainConfig":
+        """The config that `to_json` returned. A field that it lacks means the behavior from before there was the field.
 
         Raises:
-          InputError: the text is no JSON object, or has a key that is no field.
+          InputError: the value is not such a config, or of another version.
         """
-        try:
-            values = json.loads(text)
-            if not isinstance(values, dict):
-                raise ValueError("no JSON object")
-        except ValueError as error:
-            raise InputError(f"it is not a config written by tf_pix2pix: {error}") from None
-        known = {field.name for field in dataclasses.fields(cls)}
-        if unknown := sorted(values.keys() - known):
-            raise InputError(f"unknown config key {', '.join(unknown)}; written by another version of tf_pix2pix?")
-        values = {"input_depth": "uint8", "output_depth": "uint8"} | values  # once, there was no other
-        return cls(**{key: tuple(value) if isinstance(value, list) else value for key, value in values.items()})
+        if not isinstance(value, dict):
+            raise InputError("not a config of tf_pix2pix; expected a JSON object")
+        fields = dict(value)
+        version = fields.pop("format_version", None)
+        if version != FORMAT_VERSION:
+            found = f"format version {version}" if version else "no format_version, so it predates release 0.1"
+            raise InputError(f"{found}; this release reads version {FORMAT_VERSION}, so train the run again")
+        if unknown := sorted(fields.keys() - {field.name for field in dataclasses.fields(cls)}):
+            raise InputError(f"unknown config key {', '.join(unknown)}; use the release of tf_pix2pix that wrote it")
+        return cls(**{key: tuple(field) if isinstance(field, list) else field for key, field in fields.items()})

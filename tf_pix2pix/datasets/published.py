@@ -171,7 +171,7 @@ def load(name: str, *, data_dir: str | os.PathLike | None = None) -> dict[str, P
     skip_decoding = {"image": tfds.decode.SkipDecoding()}
     sources = {split: builder.as_data_source(split, decoders=skip_decoding) for split in SETS[name].pairs}
     pairs = {
-        split: Pairs(_Names(f"{name}/{split}", source), partial(_read, f"{name}/{split}", source), verified=True)
+        split: Pairs(_Names(f"{name}/{split}", source), partial(_read, f"{name}/{split}", source), uniform=True)
         for split, source in sources.items()
     }
     if "test" not in pairs:

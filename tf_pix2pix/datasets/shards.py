@@ -15,7 +15,7 @@ from array_record.python.array_record_data_source import ArrayRecordDataSource
 from array_record.python.array_record_module import ArrayRecordWriter
 
 from tf_pix2pix.datasets.folder import SPLITS
-from tf_pix2pix.datasets.pairs import Pairs, decode_pair, decode_picture
+from tf_pix2pix.datasets.pairs import INPUT, TARGET, Pairs, decode_image, decode_pair
 from tf_pix2pix.errors import InputError
 from tf_pix2pix.files import atomic_write
 
@@ -117,9 +117,9 @@ def _pairs(folder: Path, shards: Sequence[str], index: dict[str, dict[str, Any]]
         features = tf.train.Example.FromString(record).features.feature
         paths = [f"{folder}/{name.decode()}" for name in features["names"].bytes_list.value]
         encoded = features["files"].bytes_list.value
-        return (decode_picture(paths[0], encoded[0]),) * 2 if photos else decode_pair(paths, encoded)
+        return (decode_image(paths[0], encoded[0]),) if photos else decode_pair(paths, encoded)
 
     # Photos were not decoded as pairs, nor pairs as photos: side by side, they may have an odd width.
     kinds = [index[shard]["kind"] for shard in shards]
     verified = kinds.count(kinds[0]) == len(kinds) and kinds[0] is not None and len(kinds[0]) == (1 if photos else 2)
-    return Pairs([f"{folder}: {name}" for name in names], read, verified)
+    return Pairs([f"{folder}: {name}" for name in names], read, (TARGET,) if photos else (INPUT, TARGET), verified)

@@ -15,7 +15,7 @@ _ADOBE = b"\xff\xee\0\x0eAdobe\0\x64\0\0\0\0\0"  # a JPEG's segment: the inks ar
 
 
 def decode_or_refuse(
-    encoded: tf.Tensor, channels: int, max_pixels: int, format: images.Format = images.EIGHT_BITS
+    encoded: tf.Tensor, channels: int, max_pixels: int, depth: str = "uint8", widen: bool = True
 ) -> tuple[tf.Tensor, tf.Tensor]:
     """Bytes of a PNG, JPEG, GIF, BMP or WebP file, a string scalar -> (uint8 or uint16 [h, w, channels], bool scalar).
 
@@ -29,6 +29,9 @@ def decode_or_refuse(
     same: GIF with wrong LZW codes, PNG with a wrong checksum of a chunk that is not for the pixels (a tRNS is left out
     then), WebP with an odd header. A few others are refused here though Pillow reads past the damage.
     """
+
+    import types
+    format = types.SimpleNamespace(depth=depth, range=None if widen else 1)
 
     def png(encoded, max_pixels):
         return _png(encoded, max_pixels, format)

@@ -60,6 +60,6 @@ def load(*, size: tuple[int, int], seed: int = 0) -> dict[str, Pairs]:
 
     def pairs(split: str, indices: range) -> Pairs:
         names = [f"synthetic_facades/{split}/{i}" for i in range(len(indices))]
-        return Pairs(names=names, read=lambda i: facade(seed, indices[i], size), verified=True)
+        return Pairs(names=names, read=lambda i: facade(seed, indices[i], size), uniform=True)
 
     return {split: pairs(split, indices) for split, indices in SPLITS.items()}

@@ -2,7 +2,7 @@
 and what is to be added to a picture.
 
 A picture is float32 [n, h, w, c] in [-1, 1], as everywhere; the networks take and give what is encoded here. Training
-encodes its batches; all that comes after is one Keras model from pictures to pictures, made by `of_pictures`.
+encodes its batches; all that comes after is one Keras model from pictures to pictures, made by `with_codec`.
 
 The layers are of ops that TFLite and ONNX have, of 4 dimensions at most.
 """
@@ -20,7 +20,7 @@ def _same(x):
 
 
 @dataclass(frozen=True)
-class Encoding:
+class Codec:
     """Between pictures and networks. Without arguments: the networks take and give the pictures themselves.
 
     Attributes:
@@ -42,10 +42,10 @@ class Encoding:
     output_channels: int | None = None
 
 
-PICTURES = Encoding()
+IMAGES = Codec()
 
 
-def palettes_encoding(input_colors: np.ndarray | None, target_colors: np.ndarray | None) -> Encoding:
+def palettes_encoding(input_colors: np.ndarray | None, target_colors: np.ndarray | None) -> Codec:
     """One-hot channels for inputs, classes for targets: palettes, uint8 [k, c], or None for a side left as it is.
 
     A pixel is 1 in the channel of its colour and 0 in the others, not -1: what a convolution sees is the kernel of one
@@ -64,13 +64,13 @@ def palettes_encoding(input_colors: np.ndarray | None, target_colors: np.ndarray
             activation="linear",
             output_channels=len(target_colors),
         )
-    return Encoding(**parts)
+    return Codec(**parts)
 
 
-def lab_encoding() -> Encoding:
+def lab_encoding() -> Codec:
     """The networks see L of the input and predict a and b; the picture has the input's L and those."""
     chroma = Chroma()
-    return Encoding(
+    return Codec(
         encode_input=Lightness(),
         encode_target=lambda target, picture: chroma(target),
         decode_output=LabPicture(),
@@ -79,29 +79,38 @@ def lab_encoding() -> Encoding:
     )
 
 
-def holes_encoding(hole_value: float) -> Encoding:
+def holes_encoding(hole_value: float) -> Codec:
     """The networks see holes, which are what is not opaque, as transparent and of hole_value in each channel; the
     picture has the input's own pixels outside of them, exactly, and the network's inside."""
-    return Encoding(HolesMarked(hole_value), decode_output=KnownKept())
+    return Codec(HolesMarked(hole_value), decode_output=KnownKept())
 
 
-def residual_encoding() -> Encoding:
+def residual_encoding() -> Codec:
     """The network gives what is to be added to the input picture (Kim et al. 2016, arXiv 1511.04587): what is there
     already it need not learn to repeat."""
-    return Encoding(encode_target=lambda target, picture: target - picture, decode_output=Added(), activation="linear")
+    return Codec(encode_target=lambda target, picture: target - picture, decode_output=Added(), activation="linear")
 
 
-def of_pictures(generator: keras.Model, encoding: Encoding, channels: int) -> keras.Model:
+CODECS = {
+    "images": lambda sides: IMAGES,
+    "palette": lambda sides: palettes_encoding(*(side.palette and side.palette.array for side in sides)),
+    "lab": lambda sides: lab_encoding(),
+    "residual": lambda sides: residual_encoding(),
+    "holes": lambda sides: holes_encoding(0.0),
+}
+
+
+def with_codec(generator: keras.Model, codec: Codec, channels: int) -> keras.Model:
     """The generator with encoding before and decoding behind: pictures of so many channels -> pictures, in [-1, 1].
 
     It has the generator's own layers, not the generator as one layer, so that what goes over a model's layers finds
     them. Their weights are shared.
     """
-    if encoding is PICTURES:
+    if codec is IMAGES:
         return generator
     picture = keras.Input((None, None, channels), name="picture")
-    gen_output = generator.call(encoding.encode_input(picture))
-    return keras.Model(picture, encoding.decode_output(gen_output, picture), name=f"{generator.name}_of_pictures")
+    gen_output = generator.call(codec.encode_input(picture))
+    return keras.Model(picture, codec.decode_output(gen_output, picture), name=f"{generator.name}_with_codec")
 
 
 class _Conversion(keras.layers.Layer):
