@@ -170,7 +170,7 @@ def test_shards_of_photos_are_for_tasks(tmp_path, packed):
         write_picture(tmp_path / "photos" / f"{number}.png", random_picture(number, 8, 9))  # an odd width: no pair
     with pytest.raises(InputError, match="9 pixels wide, an odd number"):
         preparing.shards(str(tmp_path / "photos"), str(tmp_path / "out"))
-    preparing.shards(str(tmp_path / "photos"), str(tmp_path / "out"), single=True, overwrite=True)
+    preparing.shards(str(tmp_path / "photos"), str(tmp_path / "out"), photos=True, overwrite=True)
     splits = load_pairs(str(tmp_path / "out"), photos=True)
     for split, pairs in load_pairs(str(tmp_path / "photos"), photos=True).items():
         assert splits[split].verified
