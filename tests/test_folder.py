@@ -153,6 +153,16 @@ def test_an_empty_folder(tmp_path):
         load_pairs(str(tmp_path))
 
 
+def test_a_folder_of_data_sets_names_them(tmp_path):
+    two_folders(tmp_path / "two_folders", names=("a", "b"))
+    two_folders(tmp_path / "splits" / "train", names=("a", "b"))
+    write_picture(tmp_path / "side_by_side" / "1.png", random_picture(0, 4, 8))
+    (tmp_path / "empty").mkdir()
+    names = ", ".join(f"{tmp_path}/{name}" for name in ("side_by_side", "splits", "two_folders"))
+    with pytest.raises(InputError, match=f"^{tmp_path}: .*; choose a data set in it: {names}$"):
+        load_pairs(str(tmp_path))
+
+
 def test_a_single_pair_is_too_few(tmp_path):
     write_picture(tmp_path / "1.png", random_picture(0, 8, 16))
     with pytest.raises(InputError, match="has a single pair or photo; two are needed"):

@@ -20,7 +20,7 @@ from tf_pix2pix.losses import ADVERSARIAL_LOSSES, gradient_penalty
 from tf_pix2pix.metrics import paired_metrics
 from tf_pix2pix.networks import GENERATORS
 from tf_pix2pix.training import train
-from tf_pix2pix.training.optimizers import FusedAdam, LinearDecay
+from tf_pix2pix.training.optimizers import LinearDecay
 from tf_pix2pix.training.step import LOSSES, build_state, make_train_step
 from tf_pix2pix.translation import Translator
 
@@ -107,39 +107,6 @@ def test_the_step_is_the_papers(changed, name, monkeypatch):
         moved = max(np.abs(a - b).max() for a, b in zip(before, weights(one), strict=True))
         assert moved > 1e-3
         assert_equal_weights(weights(one), weights(other), rtol=0, atol=1e-3 * moved)
-
-
-def test_adam_is_keras_own():
-    """Weights and moments, to float32 rounding, over steps of gradients of all sizes; none for a weight of its own."""
-    rng = np.random.default_rng(0)
-    start = [rng.standard_normal(shape).astype(np.float32) for shape in ((4, 4, 3, 5), (7,))]
-    rate = LinearDecay(1e-2, 20)
-    trained = []
-    for kind in (FusedAdam, keras.optimizers.Adam):
-        variables = [keras.Variable(value) for value in start]
-        adam = kind(rate, beta_1=0.5, beta_2=0.999, epsilon=1e-8)
-        adam.build(variables)
-        draw = np.random.default_rng(1)
-
-        apply = tf.function(adam.apply)
-        for step in range(20):
-            gradients = [draw.standard_normal(value.shape) * 10.0 ** (step % 5 - 4) for value in start]
-            apply([tf.constant(gradient, tf.float32) for gradient in gradients])
-        trained.append([variable.numpy() for variable in (*variables, *adam.variables)])
-    assert np.abs(trained[0][0] - start[0]).max() > 0.05  # it has moved
-    for one, other in zip(*trained, strict=True):
-        np.testing.assert_allclose(one, other, rtol=1e-5, atol=1e-6)
-
-
-def test_adams_variables_have_keras_names():
-    """So that a checkpoint of one goes with the other."""
-    names = []
-    for kind in (FusedAdam, keras.optimizers.Adam):
-        adam = kind(1e-3)
-        adam.build([keras.Variable(np.zeros(3), name="weight")])
-        names.append([variable.name for variable in adam.variables])
-    assert names[0] == names[1]
-    assert len(names[0]) == 4
 
 
 def test_dropout_depends_on_seed_and_step_alone(tiny_config):

@@ -2,6 +2,8 @@
 
 import importlib
 
+from tf_pix2pix.cpu.settings import enable_onednn
+
 __version__ = "0.1.0"
 
 _PUBLIC = {
@@ -25,4 +27,5 @@ def __getattr__(name: str):
     """Imports the module of a public name, and with it TensorFlow, when the name is first used."""
     if name not in _PUBLIC:
         raise AttributeError(f"module 'tf_pix2pix' has no attribute {name!r}")
+    enable_onednn()  # acts only if TensorFlow has not been imported yet
     return getattr(importlib.import_module(f"tf_pix2pix.{_PUBLIC[name]}"), name)

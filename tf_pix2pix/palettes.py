@@ -54,7 +54,11 @@ class Palette:
         return np.array(self.colors, np.uint8)
 
     def to_json(self) -> dict[str, Any]:
-        return {"colors": [list(color) for color in self.colors], "names": list(self.names), "counts": list(self.counts)}
+        return {
+            "colors": [list(color) for color in self.colors],
+            "names": list(self.names),
+            "counts": list(self.counts),
+        }
 
     @classmethod
     def from_json(cls, value: Any) -> "Palette":
@@ -67,7 +71,9 @@ class Palette:
         for color in colors:
             levels = all(type(level) is int and 0 <= level <= 255 for level in color)
             if not levels or len(color) not in (1, 3, 4) or len(color) != len(colors[0]):
-                raise ValueError(f"color {color}: a color has 1, 3 or 4 whole numbers in 0..255, each color equally many")
+                raise ValueError(
+                    f"color {color}: a color has 1, 3 or 4 whole numbers in 0..255, each color equally many"
+                )
             if colors.count(color) > 1:
                 raise ValueError(f"duplicate color {tuple(color)}; give each class a color of its own")
         extras = [value.get(key) or [] for key in ("names", "counts")]

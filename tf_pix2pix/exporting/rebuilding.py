@@ -5,7 +5,7 @@ import math
 import keras
 import numpy as np
 
-from tf_pix2pix.convolutions import KERNEL, LARGE_KERNEL, interleaved_kernel
+from tf_pix2pix.cpu.convolutions import KERNEL, LARGE_KERNEL, interleaved_kernel
 from tf_pix2pix.layers import Convolution2D, Convolution2DTranspose, InterleavedConvolution2D
 
 

@@ -76,7 +76,9 @@ def _export(source, directory, fixed_size, precisions, requested):
                 model_card.write_card(path, source.card)
                 reader = make_reader(runtimes.load_tflite(path), source.sides)
                 optional = not requested and precision in QUANTIZED
-                yield Artifact(path, {"LiteRT": reader}, fixed_size, **_thresholds(source, precision), optional=optional)
+                yield Artifact(
+                    path, {"LiteRT": reader}, fixed_size, **_thresholds(source, precision), optional=optional
+                )
 
 
 def _thresholds(source, precision) -> dict[str, float]:

@@ -18,7 +18,11 @@ from tf_pix2pix.errors import InputError
 from tf_pix2pix.files import atomic_write
 
 EXTENSIONS = (".png", ".jpg", ".jpeg", ".bmp", ".gif", ".webp", ".tif", ".tiff", ".npy")
-WRITTEN = {"png": (".png",), "tiff": (".tif", ".tiff"), "npy": (".npy",)}  # formats that `write` writes, and their extensions
+WRITTEN = {
+    "png": (".png",),
+    "tiff": (".tif", ".tiff"),
+    "npy": (".npy",),
+}  # formats that `write` writes, and their extensions
 
 _ORIENTATION = 0x0112  # the tag of EXIF and of TIFF
 _NPY, _TIFF = b"\x93NUMPY", (b"II\x2a\0", b"MM\0\x2a", b"II\x2b\0", b"MM\0\x2b")  # first bytes of these files
@@ -98,7 +102,7 @@ def _decode_deep_tiff(encoded: bytes) -> np.ndarray | None:
                 f"TIFF of {page.samplesperpixel} channels of {page.bitspersample} bits ({colors}{alpha}) is not "
                 "supported; save it as gray, RGB or RGBA, not premultiplied"
             )
-        if page.imagewidth * page.imagelength > 2 * Image.MAX_IMAGE_PIXELS:  # the limit that Pillow has
+        if page.imagewidth * page.imagelength > 2 * (Image.MAX_IMAGE_PIXELS or math.inf):  # the limit that Pillow has
             raise InputError(f"{page.imagewidth}x{page.imagelength} pixels are too many; cut it into smaller images")
         if len(page.dataoffsets) < math.prod(page.chunked) or 0 in page.databytecounts:
             raise InputError("damaged or truncated (pixels are missing); replace it")  # tifffile reads them as zeros

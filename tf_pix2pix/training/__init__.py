@@ -10,6 +10,7 @@ from typing import Any
 import tensorflow as tf
 
 from tf_pix2pix.config import TrainConfig, format_value
+from tf_pix2pix.cpu.settings import keep_freed_memory
 from tf_pix2pix.datasets import load_pairs
 from tf_pix2pix.datasets.pairs import Pairs
 from tf_pix2pix.errors import RunError, error_line
@@ -52,6 +53,7 @@ def train(
       InputError: the config, the pairs or output_dir do not allow it; nothing was written.
       RunError: the run failed; the last checkpoint is kept.
     """
+    keep_freed_memory()
     run_dir = Path(output_dir)
     saved_sides = check_config(run_dir, config)
     surveys = {split: _survey(config, split, pairs) for split, pairs in _load_splits(config).items()}

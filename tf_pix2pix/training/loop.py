@@ -40,7 +40,9 @@ def run_loop(
     config = run.config
     batches = _training_batches(run, examples["train"], int(state.step), total_steps)
     train_step = make_train_step(state, config, run.codec)
-    validation, samples = (_images_of(run, pairs) for pairs in (examples["val"], examples["val"].spread(config.samples)))
+    validation, samples = (
+        _images_of(run, pairs) for pairs in (examples["val"], examples["val"].spread(config.samples))
+    )
     reporter = RunReporter(run, state, validation, samples, on_record)
     timer, printed = StepTimer(config.batch_size, len(examples["train"])), time.monotonic()
 
@@ -97,16 +99,16 @@ def write_examples(run: Run, examples: dict[str, Pairs]) -> None:
     for split, pairs in examples.items():
         if not run.has_examples(split):
             batches = _images_of(run, pairs.spread(EXAMPLES[split]))
-            as_files = ([side.from_float(x[0]).numpy() for side, x in zip(run.sides, pair, strict=True)] for pair in batches)
+            as_files = (
+                [side.from_float(x[0]).numpy() for side, x in zip(run.sides, pair, strict=True)] for pair in batches
+            )
             run.write_examples(split, as_files)
 
 
 def _images_of(run: Run, examples: Pairs) -> tf.data.Dataset:
     """Each example alone, (input_image, target_image), float32 [1, *crop_size, c] in [-1, 1]."""
     make_input = tasks.input_maker(run.config.task, run.sides.target, **run.config.task_settings)
-    return validation_batches(
-        examples, run.sides, batch_size=1, crop_size=run.config.crop_size, make_input=make_input
-    )
+    return validation_batches(examples, run.sides, batch_size=1, crop_size=run.config.crop_size, make_input=make_input)
 
 
 def _training_batches(run: Run, examples: Pairs, start_step: int, total_steps: int) -> Iterator:

@@ -9,11 +9,12 @@ import tensorflow as tf
 
 from tf_pix2pix.codecs import IMAGES, Codec
 from tf_pix2pix.config import TrainConfig, format_value
+from tf_pix2pix.cpu.adam import make_adam
 from tf_pix2pix.errors import InputError
 from tf_pix2pix.losses import ADVERSARIAL_LOSSES, TARGET_LOSSES, gradient_penalty
 from tf_pix2pix.networks import patchgan_discriminator
 from tf_pix2pix.run import Run
-from tf_pix2pix.training.optimizers import FusedAdam, LinearDecay
+from tf_pix2pix.training.optimizers import LinearDecay
 
 LOSSES = ("gen_gan_loss", "gen_l1_loss", "disc_real_loss", "disc_fake_loss")  # for classes gen_cross_entropy_loss
 
@@ -52,7 +53,7 @@ def build_state(run: Run, total_steps: int) -> TrainState:
 
     def optimizer(network):
         rate = config.learning_rate if config.schedule == "constant" else LinearDecay(config.learning_rate, total_steps)
-        adam = FusedAdam(rate, beta_1=config.beta_1, beta_2=config.beta_2, epsilon=1e-8)
+        adam = make_adam(rate, beta_1=config.beta_1, beta_2=config.beta_2, epsilon=1e-8)
         if config.precision == "mixed_float16":
             adam = keras.optimizers.LossScaleOptimizer(adam)
         adam.build(network.trainable_variables)
