@@ -57,7 +57,9 @@ def test_sides_can_be_named(tmp_path):
     root = write_folders(write_folders(tmp_path, names=("x", "y")), names=("y", "z"))
     pairs = load_pairs(str(root), input_dir="z", target_dir="x")["train"]
     np.testing.assert_array_equal(pairs.read(0)[1], random_image(stem_of(pairs.names[0]), 12, 16))
-    with pytest.raises(InputError, match="the sub-folders with images are x, y, z; name the two sides with --input_dir"):
+    with pytest.raises(
+        InputError, match="the sub-folders with images are x, y, z; name the two sides with --input_dir"
+    ):
         load_pairs(str(root))
     with pytest.raises(InputError, match="has no images in a sub-folder q; the sub-folders with images are x, y, z"):
         load_pairs(str(root), input_dir="x", target_dir="q")
@@ -176,7 +178,9 @@ def test_reading_names_the_file_that_is_wrong(tmp_path, damage, message):
 def test_an_odd_width_is_named(tmp_path):
     for number in range(2):
         write_image(tmp_path / f"{number}.png", random_image(0, 8, 15))
-    with pytest.raises(InputError, match=r"[01].png: it is 15 pixels wide; a side-by-side image has two halves of equal"):
+    with pytest.raises(
+        InputError, match=r"[01].png: it is 15 pixels wide; a side-by-side image has two halves of equal"
+    ):
         load_pairs(str(tmp_path))["train"].read(0)
 
 
