@@ -7,9 +7,13 @@ import zlib
 from pathlib import Path
 
 import numpy as np
+import tensorflow as tf
 from PIL import Image
 
+from tf_pix2pix import checkpoints
 from tf_pix2pix.config import TrainConfig
+from tf_pix2pix.run import Run
+from tf_pix2pix.sides import Side, Sides
 
 REPOSITORY = Path(__file__).parent.parent
 
@@ -35,6 +39,19 @@ TINY = TrainConfig(
 def change(**fields) -> TrainConfig:
     """TINY with some fields changed."""
     return dataclasses.replace(TINY, **fields)
+
+
+def make_sides(input_channels: int = 3, target_channels: int = 3) -> Sides:
+    """The sides of TINY: 8 bits, inputs resized by nearest."""
+    return Sides(Side(input_channels, resize="nearest"), Side(target_channels))
+
+
+def make_run(directory: Path, sides: Sides | None = None, **fields) -> Run:
+    """A run with an untrained generator at step 1. Its large weights make generated images differ clearly."""
+    run = Run(directory, change(initializer="kaiming", **fields), sides or make_sides())
+    run.write_settings()
+    checkpoints.save(run.checkpoints, "step", 1, tf.train.Checkpoint(generator=run.build_generator()))
+    return run
 
 
 def random_image(seed: int, height: int, width: int, channels: int = 3) -> np.ndarray:

@@ -23,7 +23,7 @@ def config(**fields):
 
 
 def look(split, inputs, targets, config, **fields):
-    """The survey of pairs of these images, called train0, ...; an exception is raised instead; of a task the targets."""
+    """The survey of pairs called train0, ..., or with a task of photos; exceptions among the inputs are raised."""
     parts = ("target",) if config.task else ("input", "target")
 
     def read(index):
@@ -169,7 +169,7 @@ def test_the_inputs_of_a_task_are_as_its_photos(capsys, task, channels):
         (
             [GRAY, GRAY.repeat(3, 2)],
             {"task": "colorize"},
-            "--task=colorize learns from photos in color, but all are gray, such as train0; give other photos or another",
+            "--task=colorize learns from photos in color, but all are gray, such as train0; give other photos or",
         ),
     ],
 )
