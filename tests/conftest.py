@@ -42,18 +42,23 @@ def real_facades():
 
 
 @pytest.fixture(scope="session")
-def tiny_run(tmp_path_factory):
-    """The directory of a run of TINY, trained to its end."""
+def tiny_training(tmp_path_factory):
+    """The result of training TINY to its end, and the records that were reported."""
     from tf_pix2pix.training import train
 
-    run_dir = tmp_path_factory.mktemp("tiny") / "run"
-    train(TINY, run_dir)
-    return run_dir
+    records = []
+    return train(TINY, tmp_path_factory.mktemp("tiny") / "run", on_record=records.append), records
+
+
+@pytest.fixture(scope="session")
+def tiny_run(tiny_training):
+    """The directory of a run of TINY, trained to its end."""
+    return tiny_training[0].run_dir
 
 
 @pytest.fixture(scope="session")
 def inpaint_run(tmp_path_factory):
-    """The directory of a run of TINY that fills holes: RGBA in, RGB out. Its photos are the targets (TINY is BtoA)."""
+    """The directory of a run of TINY that fills holes: RGBA in, RGB out. Its photos are the targets, side A."""
     from tf_pix2pix.training import train
 
     run_dir = tmp_path_factory.mktemp("inpaint") / "run"

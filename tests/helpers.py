@@ -1,10 +1,13 @@
 """Functions that several test modules share."""
 
 import dataclasses
+import importlib.util
 import io
+import shutil
 import struct
 import zlib
 from pathlib import Path
+from types import ModuleType
 
 import numpy as np
 import tensorflow as tf
@@ -12,6 +15,7 @@ from PIL import Image
 
 from tf_pix2pix import checkpoints
 from tf_pix2pix.config import TrainConfig
+from tf_pix2pix.palettes import Palette
 from tf_pix2pix.run import Run
 from tf_pix2pix.sides import Side, Sides
 
@@ -35,15 +39,28 @@ TINY = TrainConfig(
     seed=5,
 )
 
+# Odd, rectangular, one pixel, and small enough to be mirrored several times.
+SIZES = [(1, 1), (1, 40), (31, 64), (33, 97), (200, 5), (64, 32)]
+
 
 def change(**fields) -> TrainConfig:
     """TINY with some fields changed."""
     return dataclasses.replace(TINY, **fields)
 
 
-def make_sides(input_channels: int = 3, target_channels: int = 3) -> Sides:
-    """The sides of TINY: 8 bits, inputs resized by nearest."""
-    return Sides(Side(input_channels, resize="nearest"), Side(target_channels))
+def make_sides(input_side: int | np.ndarray = 3, target_side: int | np.ndarray = 3) -> Sides:
+    """Both sides of pairs of 8-bit images, inputs resized by nearest as in TINY.
+
+    Each argument is a number of channels, or the colors of a palette, uint8 [k, c].
+    """
+
+    def side(given, resize):
+        if isinstance(given, int):
+            return Side(given, resize=resize)
+        palette = Palette(tuple(map(tuple, given.tolist())))
+        return Side(given.shape[1], palette=palette, resize="nearest")
+
+    return Sides(side(input_side, "nearest"), side(target_side, "bicubic"))
 
 
 def make_run(directory: Path, sides: Sides | None = None, **fields) -> Run:
@@ -90,3 +107,43 @@ def with_chunk(png: bytes, kind: bytes, data: bytes) -> bytes:
     """A PNG with one more chunk, after its header."""
     chunk = struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
     return png[:33] + chunk + png[33:]
+
+
+def import_script(path: Path) -> ModuleType:
+    """Imports a Python file that lies outside of every package."""
+    spec = importlib.util.spec_from_file_location(path.stem, path)
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+def difference(a: np.ndarray, b: np.ndarray) -> int:
+    """The largest difference of two images of equal shape and dtype, in levels."""
+    assert (a.shape, a.dtype) == (b.shape, b.dtype)
+    return int(np.abs(a.astype(int) - b.astype(int)).max())
+
+
+def saved_tensors(run_dir: Path, step: int) -> dict[str, np.ndarray]:
+    """All tensors of the checkpoint of a step."""
+    reader = tf.train.load_checkpoint(str(run_dir / "checkpoints" / f"step-{step:08d}" / "checkpoint"))
+    return {name: reader.get_tensor(name) for name in reader.get_variable_to_shape_map() if "OBJECT_GRAPH" not in name}
+
+
+def assert_same_run(one: Path, other: Path, step: int) -> None:
+    """Two runs have the same state, bit for bit, and the same validation metrics, at a step."""
+    a, b = saved_tensors(one, step), saved_tensors(other, step)
+    assert a.keys() == b.keys()
+    assert sum("optimizer" in name for name in a) > 100  # both optimizers' moments are compared
+    for name in a:
+        np.testing.assert_array_equal(a[name], b[name], err_msg=name)
+    metrics = [[r for r in Run.open(run).records() if r["step"] == step and "val_l1" in r] for run in (one, other)]
+    assert metrics[0] == metrics[1] != []
+
+
+def resume_from(run_dir: Path, step: int, copy: Path) -> Path:
+    """A copy of a run as it was when it was killed after the checkpoint of a step."""
+    shutil.copytree(run_dir, copy)
+    for later in checkpoints.steps(copy / "checkpoints", "step"):
+        if later > step:
+            shutil.rmtree(copy / "checkpoints" / f"step-{later:08d}")
+    return copy

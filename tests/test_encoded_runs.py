@@ -380,7 +380,7 @@ def test_a_pixels_weight_is_that_of_its_place_in_both_pictures(tmp_path, looped,
 @pytest.mark.parametrize("side", ["input", "output"])
 def test_a_range_would_change_a_palettes_colours(folder, side):
     encoding = dict(input_encoding="onehot") if side == "input" else dict(target_encoding="classes")
-    with pytest.raises(InputError, match=f"{side}_range=0.0,100.0: the colours of a palette"):
+    with pytest.raises(InputError, match=f"{side}_range=0.0,100.0: palettes have no value range"):
         config_of(folder, "label", "other", **encoding, **{f"{side}_range": (0.0, 100.0)})
 
 
@@ -392,7 +392,7 @@ def test_colours_that_the_palette_has_not_are_said_when_they_are_translated(labe
         capsys.readouterr()
         assert main(["translate", f"--model={model}", f"{tmp_path / 'in'}", f"--output={tmp_path}/{number}"]) == 0
         said = capsys.readouterr().err
-        assert re.search("1 have colours that the model's palette has not.*strange.png .100.00% of its pixels.", said)
+        assert re.search("1 have colors that the model's palette lacks.*strange.png .100.00% of its pixels.", said)
         assert "known.png" not in said
 
 

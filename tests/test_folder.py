@@ -135,6 +135,16 @@ def test_unusable_folders_are_explained(tmp_path):
         load_pairs(str(tmp_path))
 
 
+def test_a_folder_of_data_sets_names_them(tmp_path):
+    write_folders(tmp_path / "two_folders", names=("a", "b"))
+    write_folders(tmp_path / "splits" / "train", names=("a", "b"))
+    write_image(tmp_path / "side_by_side" / "1.png", random_image(0, 4, 8))
+    (tmp_path / "empty").mkdir()
+    names = ", ".join(f"{tmp_path}/{name}" for name in ("side_by_side", "splits", "two_folders"))
+    with pytest.raises(InputError, match=f"^{tmp_path}: .*; choose a data set in it: {names}$"):
+        load_pairs(str(tmp_path))
+
+
 @pytest.mark.parametrize("name", ["input_dir", "target_dir", "mask_dir"])
 def test_flags_of_folders_are_refused_for_named_sets(name):
     with pytest.raises(InputError, match=f"--{name} requires a folder of images, but facades is a named set; leave it"):

@@ -1,4 +1,6 @@
-"""Model cards, in files that others made."""
+"""Model cards in files of every format."""
+
+import zipfile
 
 import flatbuffers
 import numpy as np
@@ -8,20 +10,21 @@ from ai_edge_litert import schema_py_generated as schema
 from tf_pix2pix.errors import InputError
 from tf_pix2pix.model_card import read_card, write_card
 
-CARD = {"name": "façades", "range": [-1, 1], "config": {"filters": 64}}
+CARD = {"name": "façades", "value_range": [-1, 1], "config": {"filters": 64}}
 OTHER = {"name": "other", "steps": 10**6}
 WEIGHTS = np.arange(5000, dtype=np.uint8)
 
 
 def write_tflite(path):
-    """A .tflite file of a buffer of weights and a metadata entry of somebody else."""
-    model, weights, metadata = schema.ModelT(), schema.BufferT(), schema.MetadataT()
+    """A flatbuffer with weights, and an archive with labels behind it."""
+    model, weights = schema.ModelT(), schema.BufferT()
     weights.data = WEIGHTS
-    metadata.name, metadata.buffer = "min_runtime_version", 1
-    model.version, model.buffers, model.metadata = 3, [schema.BufferT(), weights], [metadata]
+    model.version, model.buffers = 3, [schema.BufferT(), weights]
     builder = flatbuffers.Builder()
     builder.Finish(model.Pack(builder), file_identifier=b"TFL3")
     path.write_bytes(builder.Output())
+    with zipfile.ZipFile(path, "a") as archive:
+        archive.writestr("labels.txt", "sky\nwall")
 
 
 def write_onnx(path):
@@ -47,32 +50,31 @@ def path(request, tmp_path):
     return tmp_path / request.param
 
 
-def test_what_is_written_is_read(path):
+def test_a_written_card_is_read_and_replaced(path):
     assert read_card(path) is None
+    sizes = []
     for card in (CARD, OTHER, CARD):
         write_card(path, card)
         assert read_card(path) == card
-    assert [file.name for file in path.parent.iterdir()] == [path.name]  # nothing is left beside
+        sizes.append(path.stat().st_size)
+    assert path.is_dir() or sizes[0] == sizes[2]  # the earlier card is gone
+    assert [file.name for file in path.parent.iterdir()] == [path.name]
 
 
-def test_a_second_card_takes_the_place_of_the_first(path):
+def test_the_rest_of_a_tflite_file_is_kept(tmp_path):
+    path = tmp_path / "model.tflite"
+    write_tflite(path)
+    with zipfile.ZipFile(path) as archive:
+        model = path.read_bytes()[: archive.infolist()[0].header_offset]
     write_card(path, CARD)
-    if path.is_file():
-        size = path.stat().st_size
-        write_card(path, CARD)
-        assert path.stat().st_size == size
+    assert path.read_bytes().startswith(model)
+    np.testing.assert_array_equal(schema.ModelT.InitFromPackedBuf(path.read_bytes()).buffers[1].data, WEIGHTS)
+    with zipfile.ZipFile(path) as archive:
+        assert archive.namelist() == ["labels.txt", "model_card.json"]
+        assert archive.read("labels.txt") == b"sky\nwall"
 
 
-def test_what_else_is_in_a_tflite_file_stays(tmp_path):
-    write_tflite(tmp_path / "model.tflite")
-    write_card(tmp_path / "model.tflite", CARD)
-    model = schema.ModelT.InitFromPackedBuf((tmp_path / "model.tflite").read_bytes())
-    assert model.version == 3
-    assert [entry.name for entry in model.metadata] == [b"min_runtime_version", b"model_card.json"]
-    np.testing.assert_array_equal(model.buffers[1].data, WEIGHTS)
-
-
-def test_what_else_is_in_an_onnx_file_stays(tmp_path):
+def test_the_rest_of_an_onnx_file_is_kept(tmp_path):
     write_onnx(tmp_path / "model.onnx")
     write_card(tmp_path / "model.onnx", CARD)
     import onnx
@@ -82,32 +84,47 @@ def test_what_else_is_in_an_onnx_file_stays(tmp_path):
     np.testing.assert_array_equal(onnx.numpy_helper.to_array(model.graph.initializer[0]), WEIGHTS)
 
 
-@pytest.mark.parametrize("name", ["model.tflite", "model.onnx"])
-@pytest.mark.parametrize("keep", [0, 3, 40, 0.5, 0.97])
-def test_files_that_are_cut_short_are_refused(tmp_path, name, keep):
+def damage(whole: bytes, number: int) -> bytes:
+    """Overwrites five random bytes in the last 400."""
+    random, damaged = np.random.default_rng(number), bytearray(whole)
+    for position in random.integers(len(whole) - 400, len(whole), 5):
+        damaged[position] = random.integers(256)
+    return bytes(damaged)
+
+
+@pytest.mark.parametrize(
+    ("name", "content"), [("model.tflite", b"not a model"), ("model.tflite", b""), ("model.onnx", b"not a model")]
+)
+def test_a_damaged_file_is_refused_and_kept(tmp_path, name, content):
+    if name.endswith("onnx"):
+        pytest.importorskip("onnx", reason="the extra onnx is not installed")
     path = tmp_path / name
-    WRITERS[name](path)
-    write_card(path, CARD)
-    whole = path.read_bytes()
-    path.write_bytes(whole[: keep if isinstance(keep, int) else int(keep * len(whole))])
-    damaged = path.read_bytes()
-    with pytest.raises(InputError, match=rf"{name} is damaged: .*export it again"):
+    path.write_bytes(content)
+    with pytest.raises(InputError, match=rf"{name}: damaged: .*export it again"):
         read_card(path)
     with pytest.raises(InputError, match="damaged"):
         write_card(path, CARD)
-    assert path.read_bytes() == damaged
+    assert path.read_bytes() == content
+    assert list(tmp_path.iterdir()) == [path]
 
 
-def test_overwritten_bytes_end_in_input_errors_alone(tmp_path):
-    path, random = tmp_path / "model.tflite", np.random.default_rng(0)
+@pytest.mark.parametrize("keep", [0.5, 0.97])
+def test_an_onnx_file_that_is_cut_short_is_refused(tmp_path, keep):
+    path = tmp_path / "model.onnx"
+    write_onnx(path)
+    write_card(path, CARD)
+    path.write_bytes(path.read_bytes()[: int(keep * path.stat().st_size)])
+    with pytest.raises(InputError, match="damaged"):
+        read_card(path)
+
+
+def test_a_damaged_archive_raises_input_errors_only(tmp_path):
+    path, refused = tmp_path / "model.tflite", 0
     write_tflite(path)
     write_card(path, CARD)
-    whole = np.frombuffer(path.read_bytes(), np.uint8)
-    refused = 0
-    for _ in range(300):
-        bytes_ = whole.copy()
-        bytes_[random.integers(0, 400, 5)] = random.integers(0, 256, 5)
-        path.write_bytes(bytes_)
+    whole = path.read_bytes()
+    for number in range(200):
+        path.write_bytes(damage(whole, number))
         for action in (lambda: read_card(path), lambda: write_card(path, CARD)):
             try:
                 action()
@@ -117,20 +134,19 @@ def test_overwritten_bytes_end_in_input_errors_alone(tmp_path):
 
 
 @pytest.mark.parametrize("text", ["{", "[1, 2]"])
-def test_cards_that_are_no_json_objects_are_refused(tmp_path, text):
+def test_a_card_that_is_not_a_json_object_is_refused(tmp_path, text):
     write_folder(tmp_path / "saved_model")
     write_card(tmp_path / "saved_model", CARD)
     (tmp_path / "saved_model/assets.extra/model_card.json").write_text(text)
-    with pytest.raises(InputError, match="damaged"):
+    with pytest.raises(InputError, match="saved_model: damaged"):
         read_card(tmp_path / "saved_model")
 
 
 @pytest.mark.parametrize("name", ["none.tflite", "none.onnx", "none", "none.h5"])
-def test_files_that_are_not_there_are_named(tmp_path, name):
+def test_a_missing_file_is_named(tmp_path, name):
     if name.endswith("onnx"):
         pytest.importorskip("onnx", reason="the extra onnx is not installed")
-    with pytest.raises(InputError, match=name):
-        read_card(tmp_path / name)
-    with pytest.raises(InputError, match=name):
-        write_card(tmp_path / name, CARD)
+    for action in (lambda: read_card(tmp_path / name), lambda: write_card(tmp_path / name, CARD)):
+        with pytest.raises(InputError, match=f"{name}: (cannot be read|does not exist|not a model)"):
+            action()
     assert not list(tmp_path.iterdir())

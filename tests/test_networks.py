@@ -95,7 +95,7 @@ def test_biases_are_only_where_no_norm_follows(paper_unet, paper_patchgan):
 
 @pytest.mark.parametrize(("layers", "pixels"), [(0, 1), (1, 16), (3, 70), (5, 286)])
 def test_receptive_fields_by_gradient(layers, pixels):
-    # Without norm, through which every pixel is seen. All weights positive, so that no gradient cancels.
+    # Without norm, which would make every logit see every pixel. All weights are positive, so no gradient cancels.
     model = patchgan_discriminator(layers=layers, filters=1, norm="none", size=(512, 512))
     for variable in model.trainable_variables:
         variable.assign(tf.ones_like(variable) / variable.shape.num_elements())
@@ -117,23 +117,23 @@ def test_the_depth_fits_the_size(size, depth):
 
 
 @pytest.mark.parametrize("size", [(100, 100), (101, 64), (4, 4)])
-def test_sizes_that_cannot_be_halved_say_which_can(size):
+def test_sizes_that_cannot_be_halved_are_refused_with_suggestions(size):
     with pytest.raises(
-        ValueError, match=f"{size[0]}x{size[1]} pixels can be halved only .* multiples of 8 do, such as"
+        ValueError, match=f"{size[0]}x{size[1]} pixels can be halved only .* choose multiples of 8, such as"
     ):
         unet_generator(size=size)
 
 
-def test_sizes_that_do_not_fit_the_depth_say_which_do():
-    with pytest.raises(ValueError, match="300x200 pixels do not fit .*; multiples of 128 do, such as 128, 256, 384"):
+def test_sizes_that_do_not_fit_the_depth_are_refused_with_suggestions():
+    with pytest.raises(ValueError, match="300x200 pixels do not fit .*; choose multiples of 128, such as 128, 256, 3"):
         unet_generator(size=(300, 200), depth=7)
-    with pytest.raises(ValueError, match="66x64 pixels do not fit .*; multiples of 4 do, such as 64, 68"):
+    with pytest.raises(ValueError, match="66x64 pixels do not fit .*; choose multiples of 4, such as 64, 68"):
         resnet_generator(size=(66, 64))
-    with pytest.raises(ValueError, match="16x32 pixels are too few for 3 discriminator layers, which need 24"):
+    with pytest.raises(ValueError, match="16x32 pixels are too few: 3 discriminator layers need 24"):
         patchgan_discriminator(size=(16, 32))
 
 
-def test_the_smallest_size_gives_one_logit():
+def test_the_smallest_size_yields_one_logit():
     for layers in (1, 3):
         least = 3 * 2**layers
         pair = 2 * [noise(1, least, least, 3)]
@@ -159,18 +159,18 @@ def test_residual_blocks_by_size(size, blocks):
     assert sum(isinstance(layer, keras.layers.Add) for layer in resnet_generator(filters=1, depth=2).layers) == 2
 
 
-def test_a_resnet_refuses_to_go_without_skips():
-    with pytest.raises(ValueError, match="skips=False goes with the unet"):
+def test_a_resnet_requires_skips():
+    with pytest.raises(ValueError, match="requires skip connections; pass skips=True"):
         resnet_generator(skips=False)
 
 
-def test_the_encoder_decoder_has_no_skips():
+def test_skips_false_is_the_encoder_decoder():
     model = unet_generator(size=(16, 16), filters=2, skips=False)
     assert not any(isinstance(layer, keras.layers.Concatenate) for layer in model.layers)
     assert model.count_params() < unet_generator(size=(16, 16), filters=2).count_params()
 
 
-def test_an_unconditional_discriminator_does_not_look_at_the_input():
+def test_an_unconditional_discriminator_ignores_the_input():
     image, inputs = noise(1, 32, 32, 3), [noise(1, 32, 32, 3), np.zeros((1, 32, 32, 3), np.float32)]
     blind = patchgan_discriminator(filters=2, conditional=False)
     seeing = patchgan_discriminator(filters=2)

@@ -2,15 +2,14 @@
 
 import contextlib
 import os
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
 from tf_pix2pix.errors import InputError
 
-try:
+if sys.platform != "win32":
     import fcntl
-except ImportError:  # Windows has no such lock: two processes in one folder are not noticed there
-    fcntl = None
 
 
 @contextlib.contextmanager
@@ -26,20 +25,25 @@ def atomic_write(path: str | os.PathLike) -> Iterator[Path]:
 
 @contextlib.contextmanager
 def locked(directory: Path, doing: str, flag: str = "--output_dir") -> Iterator[None]:
-    """Creates a folder and locks it. Raises InputError, naming the flag, if another process is `doing` something there."""
+    """Creates a folder and locks it. Raises InputError, naming the flag, if another process has locked it.
+
+    Args:
+      doing: what that process does, for the message, such as "trains in".
+    """
     directory.mkdir(parents=True, exist_ok=True)
-    descriptor = os.open(directory, os.O_RDONLY) if fcntl else None
+    if sys.platform == "win32":  # has no such lock: two processes in one folder are not noticed there
+        yield
+        return
+    descriptor = os.open(directory, os.O_RDONLY)
     try:
-        if fcntl:
-            try:
-                fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError:
-                problem = f"{flag}={directory}: another process {doing} it; stop that process, or choose another folder"
-                raise InputError(problem) from None
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            problem = f"{flag}={directory}: another process {doing} it; stop that process, or choose another folder"
+            raise InputError(problem) from None
         yield
     finally:
-        if fcntl:
-            os.close(descriptor)
+        os.close(descriptor)
 
 
 def check_writable(directory: Path, flag: str = "--output_dir") -> None:

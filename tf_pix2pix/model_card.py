@@ -1,13 +1,15 @@
-"""The model card, a JSON object that says what an exported model is and how to feed it, and where each format keeps it.
+"""The model card: a JSON object that describes an exported model and how to use it, stored in the artifact.
 
-A SavedModel folder: DIR/assets.extra/model_card.json. A .tflite file: a metadata entry "model_card.json". A .onnx file:
-metadata_props["model_card"].
+Where each format keeps it:
+  SavedModel: the file assets.extra/model_card.json in its folder.
+  .tflite: the file model_card.json in a zip archive behind the model. TFLite stores associated files in this way.
+  .onnx: metadata_props["model_card"].
 """
 
-import contextlib
 import json
 import os
-import struct
+import shutil
+import zipfile
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -16,53 +18,51 @@ from tf_pix2pix.errors import InputError
 from tf_pix2pix.files import atomic_write
 
 NAME = "model_card.json"
-_TFLITE_IDENTIFIER = b"TFL3"
 
 
 def read_card(path: str | os.PathLike) -> dict[str, Any] | None:
-    """The card of a SavedModel folder, a .tflite or a .onnx file; None where it has none.
+    """Returns the card of a SavedModel folder, a .tflite file or a .onnx file, or None if it has no card.
 
     Raises:
-      InputError: the file is not there, or is damaged.
+      InputError: the file is missing, damaged or of another format.
     """
     path = Path(path)
-    reader = _read_folder if path.is_dir() else _format_of(path)[0]
+    read = _read_folder if path.is_dir() else _find_format(path)[0]
     try:
-        text = reader(path)
+        text = read(path)
         card = None if text is None else json.loads(text)
     except OSError as error:
-        raise InputError(f"{path} cannot be read: {error.strerror or error}") from None
+        raise InputError(f"{path}: cannot be read: {error.strerror or error}") from None
     except ValueError as error:
-        raise InputError(f"{path} is damaged: {error}; export it again") from None
-    if card is not None and not isinstance(card, dict):
-        raise InputError(f"{path} is damaged: its model card is no JSON object; export it again")
+        raise InputError(f"{path}: damaged: {error}; export it again") from None
+    if not isinstance(card, dict | None):
+        raise InputError(f"{path}: damaged: its model card is not a JSON object; export it again")
     return card
 
 
 def write_card(path: str | os.PathLike, card: dict[str, Any]) -> None:
-    """Puts the card into a SavedModel folder, a .tflite or a .onnx file, in place of the one that it has, if any.
+    """Stores the card in a SavedModel folder, a .tflite file or a .onnx file, and replaces an earlier card.
 
-    What is changed is written beside, then renamed.
+    The changed file replaces the old one in one step; if writing fails, the old one stays.
 
     Raises:
-      InputError: the file is not there, or is damaged.
+      InputError: the file is missing, damaged or of another format.
     """
     path = Path(path)
     text = json.dumps(card, indent=2)
     if path.is_dir():
         (path / "assets.extra").mkdir(exist_ok=True)
-        with atomic_write(path / "assets.extra" / NAME) as beside:
-            beside.write_text(text, encoding="utf-8")
+        with atomic_write(path / "assets.extra" / NAME) as partial:
+            partial.write_text(text, encoding="utf-8")
         return
-    writer = _format_of(path)[1]
+    write = _find_format(path)[1]
     try:
-        encoded = writer(path, text)
-        with atomic_write(path) as beside:
-            beside.write_bytes(encoded)
+        with atomic_write(path) as partial:
+            write(path, text, partial)
     except FileNotFoundError:
-        raise InputError(f"{path} is not there") from None
+        raise InputError(f"{path}: does not exist") from None
     except ValueError as error:
-        raise InputError(f"{path} is damaged: {error}; export it again") from None
+        raise InputError(f"{path}: damaged: {error}; export it again") from None
 
 
 def _read_folder(path: Path) -> str | None:
@@ -71,74 +71,48 @@ def _read_folder(path: Path) -> str | None:
 
 
 def _read_tflite(path: Path) -> str | None:
-    model, number = _tflite_model(path.read_bytes())
-    return None if number is None else model.Buffers(number).DataAsNumpy().tobytes().decode()
+    files, _ = _read_associated_files(path)
+    return files[NAME].decode() if NAME in files else None
 
 
-def _with_tflite_card(path: Path, text: str) -> bytes:
-    """The file's bytes with the card in them."""
-    import flatbuffers
-    import numpy as np
-    from ai_edge_litert import schema_py_generated as schema
-
-    encoded = path.read_bytes()
-    model, number = _tflite_model(encoded)
-    with _flatbuffer_errors():
-        model = schema.ModelT.InitFromObj(model)  # its buffers stay numpy views of `encoded`
-        if number is None:
-            number = len(model.buffers)
-            entry = schema.MetadataT()
-            entry.name, entry.buffer = NAME, number
-            model.metadata = [*(model.metadata or []), entry]
-            model.buffers.append(schema.BufferT())
-        model.buffers[number].data = np.frombuffer(text.encode(), np.uint8)
-        builder = flatbuffers.Builder(len(encoded) + len(text) + 2**20)  # doubles itself where that is too small
-        builder.Finish(model.Pack(builder), file_identifier=_TFLITE_IDENTIFIER)
-        return builder.Output()
+def _write_tflite(path: Path, text: str, partial: Path) -> None:
+    files, model_size = _read_associated_files(path)
+    shutil.copyfile(path, partial)
+    os.truncate(partial, model_size)
+    with zipfile.ZipFile(partial, "a") as archive:
+        for name, content in (files | {NAME: text}).items():
+            archive.writestr(zipfile.ZipInfo(name), content)  # with a fixed date: equal cards make equal files
 
 
-def _tflite_model(encoded: bytes):
-    """The flatbuffer's root, all of whose buffers are inside of the file, and the number of the card's buffer or None.
-
-    Raises ValueError where it is damaged.
-    """
-    from ai_edge_litert import schema_py_generated as schema
-
-    if encoded[4:8] != _TFLITE_IDENTIFIER:
-        raise ValueError("it is no TFLite file")
-    with _flatbuffer_errors():
-        model = schema.Model.GetRootAs(encoded)
-        buffers = [model.Buffers(number).DataAsNumpy() for number in range(model.BuffersLength())]
-        entries = [model.Metadata(number) for number in range(model.MetadataLength())]
-        number = next((entry.Buffer() for entry in entries if entry.Name() == NAME.encode()), None)
-        if number is not None and not buffers[number].size:
-            raise IndexError
-    return model, number
-
-
-@contextlib.contextmanager
-def _flatbuffer_errors():
-    """Makes a ValueError of all that reading a damaged flatbuffer raises; it looks nowhere before it leaps."""
-    try:
-        yield
-    except (struct.error, ValueError, IndexError, TypeError, AttributeError):
-        raise ValueError("it is cut short or overwritten") from None
+def _read_associated_files(path: Path) -> tuple[dict[str, bytes], int]:
+    """Returns the files in the archive behind a TFLite model, by name, and the size of the model without them."""
+    with open(path, "rb") as file:
+        if file.read(8)[4:] != b"TFL3":
+            raise ValueError("it is not a TFLite file")
+        if not zipfile.is_zipfile(file):
+            return {}, path.stat().st_size
+        try:
+            with zipfile.ZipFile(file) as archive:
+                entries = archive.infolist()
+                files = {entry.filename: archive.read(entry) for entry in entries}
+                return files, min((entry.header_offset for entry in entries), default=archive.start_dir)
+        except Exception:  # zipfile raises nearly anything for a damaged archive
+            raise ValueError("its model card cannot be read") from None
 
 
 def _read_onnx(path: Path) -> str | None:
-    return next((entry.value for entry in _onnx_model(path).metadata_props if entry.key == "model_card"), None)
+    return next((entry.value for entry in _load_onnx(path).metadata_props if entry.key == "model_card"), None)
 
 
-def _with_onnx_card(path: Path, text: str) -> bytes:
-    """The file's bytes with the card in them."""
-    model = _onnx_model(path)
+def _write_onnx(path: Path, text: str, partial: Path) -> None:
+    model = _load_onnx(path)
     entry = next((entry for entry in model.metadata_props if entry.key == "model_card"), None)
     entry = entry or model.metadata_props.add(key="model_card")
     entry.value = text
-    return model.SerializeToString()
+    partial.write_bytes(model.SerializeToString())
 
 
-def _onnx_model(path: Path):
+def _load_onnx(path: Path):
     try:
         import onnx
         from google.protobuf.message import DecodeError
@@ -147,19 +121,19 @@ def _onnx_model(path: Path):
     try:
         model = onnx.load(path, load_external_data=False)
     except DecodeError:
-        raise ValueError("it is cut short, or no ONNX file") from None
+        raise ValueError("it is not an ONNX file, or cut short") from None
     if not model.HasField("graph"):
-        raise ValueError("it is no ONNX file")
+        raise ValueError("it is not an ONNX file")
     return model
 
 
-_FORMATS: dict[str, tuple[Callable[[Path], str | None], Callable[[Path, str], bytes]]] = {
-    ".tflite": (_read_tflite, _with_tflite_card),
-    ".onnx": (_read_onnx, _with_onnx_card),
+_FORMATS: dict[str, tuple[Callable[[Path], str | None], Callable[[Path, str, Path], None]]] = {
+    ".tflite": (_read_tflite, _write_tflite),
+    ".onnx": (_read_onnx, _write_onnx),
 }
 
 
-def _format_of(path: Path):
-    if path.suffix not in _FORMATS:
-        raise InputError(f"{path} is no SavedModel folder, and its name ends in none of {', '.join(_FORMATS)}")
-    return _FORMATS[path.suffix]
+def _find_format(path: Path):
+    if path.suffix.lower() not in _FORMATS:
+        raise InputError(f"{path}: not a model; pass a SavedModel folder or a {' or '.join(_FORMATS)} file")
+    return _FORMATS[path.suffix.lower()]

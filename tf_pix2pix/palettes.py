@@ -19,10 +19,9 @@ MAX_COUNTED = 2**18  # distinct colors that are counted; label maps have far few
 MANY_COLORS = 2**13  # an image with more is a photo or noisy, and only a sample of its pixels is counted
 _CORE, _REACH = 8, 32  # levels: what noise does to a color, and how far its edges to other colors reach
 
-# Too many colors are those of label maps with JPEG noise if at least this share of all pixels, and of the pixels that do
-# not have the most frequent color (the background, in photos of things), lies near clear colors. Ten images of real
-# facades: labels (256-pixel JPEGs) 0.52 to 0.94 and 0.36 to 0.92, photos at most 0.08 and 0.10; photos on white 0.76
-# and 0.05.
+# Images with too many colors count as label maps with JPEG noise if at least these shares lie near clear colors: of all
+# pixels, and of those without the most frequent color (in photos of things, the background). Ten images of real facades:
+# labels (256-pixel JPEGs) 0.52 to 0.94 and 0.36 to 0.92, photos at most 0.08 and 0.10; photos on white 0.76 and 0.05.
 _NOISY, _NOISY_FOREGROUND = 0.4, 0.25
 
 

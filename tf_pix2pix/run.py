@@ -43,11 +43,8 @@ class Run:
 
     @classmethod
     def open(cls, directory: str | os.PathLike) -> "Run":
-        """The run in a folder. Raises InputError if there is none, or its files are damaged."""
-        config, sides = read_config(Path(directory)), read_sides(Path(directory))
-        if sides is None:
-            raise InputError(f"{Path(directory) / SIDES} is missing; copy the whole run directory")
-        return cls(directory, config, sides)
+        """The run in a folder. Raises InputError if config.json or sides.json is missing or damaged."""
+        return cls(directory, read_config(Path(directory)), _read_sides(Path(directory)))
 
     def write_settings(self) -> None:
         """Writes sides.json, then config.json, which makes the folder a run."""
@@ -203,7 +200,7 @@ def read_config(directory: Path) -> TrainConfig:
     """The config of a run. Raises InputError if there is no run in the folder, or config.json is damaged."""
     try:
         return TrainConfig.from_json(_read_json(directory / CONFIG))
-    except FileNotFoundError:
+    except (FileNotFoundError, NotADirectoryError):
         inside = sorted(path.parent.name for path in directory.glob(f"*/{CONFIG}"))
         hint = (
             f"it contains the runs {format_list(inside)}; pass one of them" if inside else "pass a run's --output_dir"
@@ -213,12 +210,11 @@ def read_config(directory: Path) -> TrainConfig:
         raise InputError(f"{directory / CONFIG}: {error}") from None
 
 
-def read_sides(directory: Path) -> Sides | None:
-    """The sides of a run, None if they have not been resolved yet. Raises InputError if sides.json is damaged."""
+def _read_sides(directory: Path) -> Sides:
     try:
         return Sides.from_json(_read_json(directory / SIDES))
-    except FileNotFoundError:
-        return None
+    except FileNotFoundError:  # write_settings writes it before config.json
+        raise InputError(f"{directory / SIDES} is missing; copy the whole run directory, or train again") from None
     except (InputError, KeyError, TypeError, ValueError) as error:
         raise InputError(f"{directory / SIDES}: damaged ({error}); restore the file, or train again") from None
 
@@ -226,7 +222,7 @@ def read_sides(directory: Path) -> Sides | None:
 def _read_json(path: Path) -> Any:
     try:
         return json.loads(path.read_text(encoding="utf-8"))
-    except FileNotFoundError:
+    except (FileNotFoundError, NotADirectoryError):
         raise
     except (OSError, ValueError) as error:
         raise InputError(f"not readable as JSON ({error})") from None

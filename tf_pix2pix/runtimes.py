@@ -1,4 +1,4 @@
-"""How each exported format is loaded and run; a generator's function again, from the artifact alone."""
+"""Runtimes: an exported model, loaded or served, as a Python function of images."""
 
 import base64
 import contextlib
@@ -6,6 +6,7 @@ import http.client
 import json
 import os
 import sys
+import threading
 import urllib.error
 import urllib.request
 from collections.abc import Callable, Iterator
@@ -17,10 +18,12 @@ import numpy as np
 import tensorflow as tf
 
 from tf_pix2pix import images, model_card
-from tf_pix2pix.errors import InputError, RunError, error_line
+from tf_pix2pix.errors import InputError, RunError, error_line, format_list
 
-_NAMES = ["image", "generated"]  # of the one input and the one output
-SERVER_TIMEOUT = 300  # seconds; a large picture on a busy CPU takes tens of them
+SERVER_TIMEOUT = 300  # seconds; a large image on a busy CPU takes tens of them
+
+_NAMES = ["image", "generated"]  # of the input and the output of an exported model
+_STDERR_LOCK = threading.RLock()
 
 
 @dataclass(frozen=True)
@@ -28,11 +31,11 @@ class Runtime:
     """A loaded model.
 
     Attributes:
-      source: the path or the address.
-      generate: float32 [1, h, w, c] in [-1, 1] -> [1, h, w, c'] of the same height and width, float32 in [-1, 1], or
-        the uint8 or uint16 that a server answers with. Raises RunError where it fails.
-      card: what the model says of itself (exporting.make_card). None: nothing.
-      fixed_size: the only (height, width) that `generate` takes. None: any.
+      source: its path or URL.
+      generate: float32 [1, h, w, c] in [-1, 1] -> [1, h, w, c'] of the same height and width: float32 in [-1, 1], or
+        the uint8 or uint16 that a server returns. Any number of threads may call it. Raises RunError if it fails.
+      card: the model card (exporting.make_card), or None if the model has none.
+      fixed_size: the only (height, width) that `generate` accepts, or None if it accepts any.
     """
 
     source: str
@@ -42,69 +45,87 @@ class Runtime:
 
 
 class Refused(RunError):
-    """A server does not take a picture: it is too large, or has channels that the model does not."""
+    """A server refuses an image: it is too large, or the model cannot hold its channels or bit depth."""
 
 
-def _failing_in_one_line(source: Path, generate: Callable) -> Callable[[np.ndarray], np.ndarray]:
-    """`generate`, with whatever a library raises when it runs (memory, mostly) as RunError."""
+def _with_run_errors(source: Path, generate: Callable) -> Callable[[np.ndarray], np.ndarray]:
+    """`generate`, raising RunError with one line for whatever a library raises (out of memory, mostly)."""
 
     def run(image):
         try:
             return generate(image)
         except Exception as error:
             height, width = image.shape[1:3]
-            raise RunError(f"{source} fails in a picture of {height}x{width} pixels: {error_line(error)}") from error
+            raise RunError(f"{source}: the model failed on a {height}x{width} image: {error_line(error)}") from error
 
     return run
 
 
 @contextlib.contextmanager
 def quiet() -> Iterator[None]:
-    """Sends what C++ code writes to stderr nowhere: notes of LiteRT and its converter, which no setting turns off."""
-    sys.stderr.flush()
-    stderr = os.dup(2)
-    try:
-        with open(os.devnull, "w") as nowhere:
-            os.dup2(nowhere.fileno(), 2)
-        yield
-    finally:
-        os.dup2(stderr, 2)
-        os.close(stderr)
+    """Discards what C++ code prints to stderr. No setting of LiteRT and its converter turns off their notes.
+
+    Threads wait for each other here, because stderr belongs to the whole process.
+    """
+    with _STDERR_LOCK:
+        sys.stderr.flush()
+        stderr = os.dup(2)
+        try:
+            with open(os.devnull, "w") as nowhere:
+                os.dup2(nowhere.fileno(), 2)
+            yield
+        finally:
+            os.dup2(stderr, 2)
+            os.close(stderr)
 
 
 def latest_version(path: Path) -> Path:
-    """A SavedModel's folder: `path` itself, or the highest of the numbered versions in it.
+    """Returns the folder of a SavedModel: `path` itself, or the highest of the numbered versions in it.
 
     Raises:
-      InputError: it is neither.
+      InputError: it is neither; the message names the runs and SavedModels in it.
     """
-    versions = [version for version in path.glob("*/saved_model.pb") if version.parent.name.isdecimal()]
     if (path / "saved_model.pb").is_file():
         return path
-    if not versions:
-        raise InputError(f"{path} is no SavedModel and holds no numbered version of one")
-    return max(versions, key=lambda version: int(version.parent.name)).parent
+    if versions := _find_versions(path):
+        return max(versions, key=lambda version: int(version.name))
+    folders = sorted(folder for folder in path.glob("*") if folder.is_dir())
+    runs = [folder.name for folder in folders if (folder / "config.json").is_file()]
+    exports = [folder.name for folder in folders if (folder / "saved_model.pb").is_file() or _find_versions(folder)]
+    found = {"runs": runs, "SavedModels": [name for name in exports if name not in runs]}
+    contents = " and ".join(f"the {kind} {format_list(names, most=10)}" for kind, names in found.items() if names)
+    if contents:
+        raise InputError(f"{path}: not a model; it contains {contents}; pass one of them")
+    raise InputError(f"{path}: not a model; pass a run directory, a SavedModel, or a .tflite or .onnx file")
+
+
+def _find_versions(path: Path) -> list[Path]:
+    return [file.parent for file in path.glob("*/saved_model.pb") if file.parent.name.isdecimal()]
 
 
 def load_saved_model(path: Path) -> Runtime:
-    """A SavedModel's signature `translate`, in Python. Raises InputError where it cannot be loaded or has none."""
+    """Loads the signature `translate` of a SavedModel. Raises InputError if it cannot be loaded or is missing."""
     path = latest_version(path)
     try:
         model = tf.saved_model.load(str(path))
-    except Exception as error:  # on damaged files TensorFlow raises nearly anything
-        raise InputError(f"{path} cannot be loaded: {error_line(error)}") from None
+    except Exception as error:  # TensorFlow raises nearly anything for damaged files
+        raise InputError(f"{path}: cannot be loaded: {error_line(error)}; export it again") from None
     translate = model.signatures.get("translate")
     if translate is None or [*translate.structured_input_signature[1], *translate.structured_outputs] != _NAMES:
-        raise InputError(f"{path} has no signature translate from image to generated: it is no export of tf_pix2pix")
+        raise _not_ours(path, "its signature `translate` from image to generated is missing")
 
     def generate(image, _keeps_the_variables_alive=model):
         return translate(image=tf.constant(image))["generated"].numpy()
 
-    return Runtime(str(path), _failing_in_one_line(path, generate), model_card.read_card(path))
+    return Runtime(str(path), _with_run_errors(path, generate), model_card.read_card(path))
+
+
+def _not_ours(source: str | Path, problem: str) -> InputError:
+    return InputError(f"{source}: {problem}; pass a model that tf_pix2pix exported")
 
 
 def load_tflite(path: Path) -> Runtime:
-    """A TFLite file on all cores, with a float or a uint8 interface. Raises InputError where it cannot be loaded."""
+    """Loads a TFLite file with a float32 or a uint8 interface. Raises InputError if it cannot be loaded."""
     from ai_edge_litert.interpreter import Interpreter
 
     try:
@@ -112,110 +133,117 @@ def load_tflite(path: Path) -> Runtime:
             interpreter = Interpreter(model_path=str(path), num_threads=os.cpu_count())
             interpreter.allocate_tensors()
             run = interpreter.get_signature_runner("translate")
-        taken, given = run.get_input_details()["image"], run.get_output_details()["generated"]
+        input_details, output_details = run.get_input_details()["image"], run.get_output_details()["generated"]
     except KeyError as error:
-        raise InputError(f"{path} has no {error} in its signature translate: it is no export of tf_pix2pix") from None
+        raise _not_ours(path, f"{error} is missing in its signature `translate`") from None
     except (OSError, ValueError, RuntimeError) as error:
-        raise InputError(f"{path} cannot be loaded: {error_line(error)}") from None
-    size = tuple(int(side) for side in taken["shape_signature"][1:3])
+        raise InputError(f"{path}: cannot be loaded: {error_line(error)}; export it again") from None
+    size = tuple(int(side) for side in input_details["shape_signature"][1:3])
+    # An interpreter keeps the tensors of one call, so that threads must wait for each other. One interpreter per thread
+    # would take the memory of all tensors once more each, without being faster: one already uses all cores.
+    lock = threading.Lock()
 
     def generate(image):
-        return _dequantized(run(image=_quantized(image, taken))["generated"], given)
+        with lock:
+            generated = run(image=_quantize(image, input_details))["generated"]
+        return _dequantize(generated, output_details)
 
-    return Runtime(
-        str(path), _failing_in_one_line(path, generate), model_card.read_card(path), None if -1 in size else size
-    )
+    fixed_size = None if -1 in size else size
+    return Runtime(str(path), _with_run_errors(path, generate), model_card.read_card(path), fixed_size)
 
 
-def _quantized(values: np.ndarray, tensor: dict[str, Any]) -> np.ndarray:
-    """float32 -> what a tensor of an interpreter holds."""
-    if tensor["dtype"] == np.float32:
+def _quantize(values: np.ndarray, details: dict[str, Any]) -> np.ndarray:
+    """float32 -> the dtype of a LiteRT tensor, by its scale and zero point."""
+    if details["dtype"] == np.float32:
         return values
-    scale, zero_point = tensor["quantization"]
-    return np.clip(np.round(values / scale) + zero_point, 0, 255).astype(tensor["dtype"])
+    scale, zero_point = details["quantization"]
+    return np.clip(np.round(values / scale) + zero_point, 0, 255).astype(details["dtype"])
 
 
-def _dequantized(values: np.ndarray, tensor: dict[str, Any]) -> np.ndarray:
-    """What a tensor of an interpreter holds -> float32."""
-    if tensor["dtype"] == np.float32:
+def _dequantize(values: np.ndarray, details: dict[str, Any]) -> np.ndarray:
+    """The values of a LiteRT tensor -> float32."""
+    if details["dtype"] == np.float32:
         return values
-    scale, zero_point = tensor["quantization"]
+    scale, zero_point = details["quantization"]
     return ((values.astype(np.float32) - zero_point) * scale).astype(np.float32)
 
 
 def load_onnx(path: Path) -> Runtime:
-    """An ONNX file, in ONNX Runtime. Raises InputError where it cannot be loaded, or ONNX Runtime is not installed."""
+    """Loads an ONNX file. Raises InputError if it cannot be loaded, or if ONNX Runtime is not installed."""
     try:
         import onnxruntime
     except ImportError:
-        raise InputError(f"{path} needs ONNX Runtime: pip install 'tf_pix2pix[onnx]'") from None
+        raise InputError(f"{path}: ONNX Runtime is not installed; pip install 'tf_pix2pix[onnx]'") from None
     try:
         options = onnxruntime.SessionOptions()
-        options.log_severity_level = 3  # errors; not what it does with the graph
+        options.log_severity_level = 3  # errors only
         session = onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
-    except Exception as error:  # its own kinds, by what is wrong with the file
-        raise InputError(f"{path} cannot be loaded: {error_line(error)}") from None
+    except Exception as error:  # ONNX Runtime has one exception class for each kind of damage
+        raise InputError(f"{path}: cannot be loaded: {error_line(error)}; export it again") from None
     if [value.name for value in (*session.get_inputs(), *session.get_outputs())] != _NAMES:
-        raise InputError(f"{path} is not from image to generated: it is no export of tf_pix2pix")
+        raise _not_ours(path, "its input and output are not image and generated")
 
     def generate(image):
         return session.run(["generated"], {"image": image})[0]
 
-    return Runtime(str(path), _failing_in_one_line(path, generate), model_card.read_card(path))
+    return Runtime(str(path), _with_run_errors(path, generate), model_card.read_card(path))
 
 
 def connect(url: str) -> Runtime:
-    """A model that TensorFlow Serving serves over REST at http://HOST:PORT/v1/models/NAME[/versions/N].
+    """Connects to a model that TensorFlow Serving serves over REST at http://HOST:PORT/v1/models/NAME[/versions/N].
 
-    Pictures travel as PNG in both directions, in 16 bits where 8 do not hold them. Raises InputError where no such
-    model is served there; `generate` raises RunError where the server fails, and Refused where it does not take the
-    picture.
+    Images travel as PNG in both directions, with 16 bits where 8 would lose something.
+
+    Raises:
+      InputError: the URL serves no exported model. `generate` raises Refused if the server refuses an image, and
+        RunError if the server fails.
     """
     try:
-        signatures = _ask(f"{url}/metadata")["metadata"]["signature_def"]["signature_def"]
-        served = {*signatures["serving_default"]["outputs"]} == {"image_bytes", "ok"}
+        signatures = _request(f"{url}/metadata")["metadata"]["signature_def"]["signature_def"]
+        is_ours = {*signatures["serving_default"]["outputs"]} == {"image_bytes", "ok"}
     except RunError as error:
         raise InputError(str(error)) from None
     except (KeyError, TypeError):
-        served = False
-    if not served:
-        raise InputError(f"{url} serves no model that was exported by tf_pix2pix")
+        is_ours = False
+    if not is_ours:
+        raise _not_ours(url, "another kind of model is served there")
 
     def generate(image):
-        size = "x".join(map(str, image.shape[1:3]))
-        request = {"instances": [{"image_bytes": {"b64": base64.b64encode(_png(image)).decode()}}]}
-        answer = _ask(f"{url}:predict", request)
+        instance = {"image_bytes": {"b64": base64.b64encode(_encode_png(image)).decode()}}
+        response = _request(f"{url}:predict", {"instances": [instance]})
         try:
-            (row,) = answer["predictions"]
-            picture = images.decode(base64.b64decode(row["image_bytes"]["b64"])) if row["ok"] else None
+            (row,) = response["predictions"]
+            generated = images.decode(base64.b64decode(row["image_bytes"]["b64"])) if row["ok"] else None
         except (KeyError, TypeError, ValueError):
-            raise RunError(f"{url} answers, but not with one picture: it serves another model") from None
-        if picture is None:
-            raise Refused(f"{url} refuses a picture of {size} pixels and {image.shape[3]} channels")
-        return picture[np.newaxis]
+            raise RunError(f"{url}: the response is not one image; another model is served there") from None
+        if generated is None:
+            height, width, channels = image.shape[1:]
+            raise Refused(f"{url}: the server refuses a {height}x{width} image with {channels} channels")
+        return generated[np.newaxis]
 
     return Runtime(url, generate, card=None)
 
 
-def _png(image: np.ndarray) -> bytes:
-    """float32 [1, h, w, c] in [-1, 1] -> a PNG file's bytes."""
-    deep, picture = images.from_float(image[0], "uint16").numpy(), images.from_float(image[0]).numpy()
-    return images.encode(picture if (deep == 257 * picture.astype(np.uint16)).all() else deep, compression=1)
+def _encode_png(image: np.ndarray) -> bytes:
+    """float32 [1, h, w, c] in [-1, 1] -> a PNG file, with 16 bits if 8 would lose something."""
+    deep, shallow = images.from_float(image[0], "uint16").numpy(), images.from_float(image[0]).numpy()
+    is_shallow = (deep == 257 * shallow.astype(np.uint16)).all()
+    return images.encode(shallow if is_shallow else deep, compression=1)
 
 
-def _ask(url: str, request: dict[str, Any] | None = None) -> dict[str, Any]:
-    """The JSON that a server answers with. Raises RunError where it answers with an error, or not at all."""
-    data = None if request is None else json.dumps(request).encode()
+def _request(url: str, body: dict[str, Any] | None = None) -> dict[str, Any]:
+    """Returns the JSON that a server responds with. Raises RunError for an error status or no valid response."""
+    data = None if body is None else json.dumps(body).encode()
     try:
         with urllib.request.urlopen(url, data=data, timeout=SERVER_TIMEOUT) as response:
             return json.load(response)
     except urllib.error.HTTPError as error:
         with error:
-            said = error.read().decode(errors="replace").strip()
+            message = error.read().decode(errors="replace").strip()
         with contextlib.suppress(ValueError, KeyError, TypeError):
-            said = json.loads(said)["error"]
-        raise RunError(f"{url} answers {error.code}: {said or error.reason}") from None
+            message = json.loads(message)["error"]
+        raise RunError(f"{url}: status {error.code}: {message or error.reason}") from None
     except urllib.error.URLError as error:
-        raise RunError(f"{url} cannot be reached: {error.reason}") from None
+        raise RunError(f"{url}: cannot be reached: {error.reason}") from None
     except (OSError, http.client.HTTPException, ValueError) as error:
-        raise RunError(f"{url} does not answer as a TensorFlow Serving model does: {error}") from None
+        raise RunError(f"{url}: the response is not from TensorFlow Serving: {error}") from None

@@ -14,7 +14,7 @@ def tune_process() -> None:
 
 
 def enable_onednn() -> None:
-    """Turns on oneDNN's kernels, which TensorFlow leaves off on some CPUs (AMD), unless TF_ENABLE_ONEDNN_OPTS is set.
+    """Turns on oneDNN's kernels, which TensorFlow leaves off on some CPUs, unless TF_ENABLE_ONEDNN_OPTS is set.
 
     TensorFlow reads the variable once, while it is imported, and has no other switch. A program that imports TensorFlow
     before tf_pix2pix keeps the kernels TensorFlow chose; to choose, it sets TF_ENABLE_ONEDNN_OPTS=1 itself.

@@ -35,7 +35,7 @@ def load(
 
     Args:
       input_dir, target_dir: the sub-folders with A and B; required unless there are exactly two.
-      mask_dir: the sub-folder with a gray image for each training pair, of its name and size: the weights of its pixels.
+      mask_dir: the sub-folder with a gray image for each training pair, of the same name and size: its pixels' weights.
       photos: the files are plain photos.
 
     Raises:
@@ -84,7 +84,7 @@ def find(
 
 
 def with_val(files: dict[str, Files], folder: str | Path, what: str = "pairs") -> dict[str, Files]:
-    """The files that `find` returned, with "train" and "val": where val is missing, a tenth of train, which is printed."""
+    """The files that `find` returned, with a "train" and a "val"; a missing val is a tenth of train, which is printed."""
     files = dict(files)
     if "" in files:
         files["train"] = files.pop("")
@@ -102,17 +102,31 @@ def _find_pairs(folder, input_dir, target_dir, unpaired, mask_dir) -> Files:
     sub_folders = [name for name in _image_folders(folder) if name != mask_dir]
     listed = f"the sub-folders with images are {', '.join(sub_folders)}" if sub_folders else "no sub-folder has images"
     if input_dir is not None:
-        sides = (input_dir, target_dir)
+        sides = [input_dir, target_dir]
         if missing := [side for side in sides if side not in sub_folders]:
             raise InputError(f"{folder} has no images in a sub-folder {missing[0]}; {listed}")
     elif len(sub_folders) == 2:
-        sides = tuple(sub_folders)
+        sides = sub_folders
         print(f"{folder}: A is {sides[0]}, B is {sides[1]}, paired by file name")
-    elif sub_folders:
+    elif len(sub_folders) > 2:
         raise InputError(f"{folder}: {listed}; name the two sides with --input_dir and --target_dir")
+    elif data_sets := [path for path in sorted(folder.iterdir()) if _looks_like_pairs(path)]:
+        raise InputError(
+            f"{folder}: contains neither side-by-side images nor two sub-folders with images; choose a data set in it: "
+            f"{format_list(data_sets)}"
+        )
     else:
         raise InputError(f"{folder}: no images ({', '.join(images.EXTENSIONS)}) here or in its sub-folders")
-    return match(*(folder / side for side in sides), unpaired)
+    return match(folder / sides[0], folder / sides[1], unpaired)
+
+
+def _looks_like_pairs(folder: Path) -> bool:
+    """Whether a folder has side-by-side images, two sub-folders with images, or a train folder."""
+    if not folder.is_dir() or folder.name.startswith("."):
+        return False
+    inside = list(folder.iterdir())
+    with_images = [path for path in inside if path.is_dir() and any(map(is_image, path.iterdir()))]
+    return any(map(is_image, inside)) or len(with_images) == 2 or (folder / "train").is_dir()
 
 
 def match(folder_a: Path, folder_b: Path, unpaired: Callable = refuse) -> Files:

@@ -48,8 +48,8 @@ def export(
 
     Raises:
       InputError: run_dir is not a run, the checkpoint is damaged, or output_dir holds other files; nothing was written.
-      RunError: an artifact's images differ from the run's own; nothing was exported. Quantized files that were not asked
-        for by name are left out instead, with a printed line.
+      RunError: an artifact's images differ from the run's own; nothing was exported. A quantized file that was not
+        asked for by name is left out instead, with a printed line.
     """
     run, output = Run.open(run_dir), Path(output_dir)
     formats = list(dict.fromkeys(formats))
@@ -118,8 +118,8 @@ def _check_output(output: Path, formats: Sequence[str], overwrite: bool) -> None
     foreign = [path.name for path in present if path.suffix[1:] in formats and not _is_ours(path)]
     if foreign and not overwrite:
         raise InputError(
-            f"--output_dir={output}: holds {format_list(foreign)}, not written by tf_pix2pix; choose another folder, or "
-            "replace files of the same names with --overwrite"
+            f"--output_dir={output}: holds {format_list(foreign)}, not written by tf_pix2pix; choose another folder, "
+            "or replace files of the same names with --overwrite"
         )
 
 

@@ -13,14 +13,14 @@ from tf_pix2pix.run import Run
 from tf_pix2pix.runtimes import Runtime
 from tf_pix2pix.sides import Sides
 
-# For targets of more than 8 bits, the difference that another order of arithmetic may make, as a share of the range: 16 of
-# 65535. At most 2 were seen, in SavedModels, LiteRT and ONNX Runtime (U-Nets of up to 54M parameters, ResNets; smooth
-# fields, noise).
+# The share of the value range that another order of arithmetic may change in targets of more than 8 bits: 16 of 65535.
+# At most 2 were seen, in SavedModels, LiteRT and ONNX Runtime (U-Nets of up to 54M parameters, ResNets; smooth fields,
+# noise).
 DEEP_DIFFERENCE = 16 / 65535
 
-# For label maps in float32, the least share of pixels with the run's class. The class has the highest logit; if two are
-# equal but for rounding, either may win, so the distance of colors says nothing. No pixel of a trained run's six images of
-# 128x128 differed.
+# For label maps in float32, the least share of pixels with the run's class. If two logits are equal but for rounding,
+# either class may win, so the distance of their colors says nothing. In a trained run's six images of 128x128 no pixel
+# differed.
 SAME_LABELS = 0.999
 
 
@@ -86,8 +86,8 @@ class Artifact:
 
     Attributes:
       path: the file or folder.
-      readers: the name of each runtime -> a function from input images to generated images, of the run's sides. Each has
-        loaded the artifact from `path`.
+      readers: the name of each runtime -> a function from input images to generated images, of the run's sides. Each
+        has loaded the artifact from `path`.
       fixed_size: the only (height, width) that the readers accept; None: any.
       max_difference: threshold on the difference from the run's own image at any pixel, in levels of the targets
         (Side.levels); None: none.

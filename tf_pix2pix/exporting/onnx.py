@@ -31,8 +31,8 @@ def export_onnx(source: Source, directory: Path, options: Options) -> Iterator[A
         raise InputError(f"--format=onnx: {format_list(missing)} not installed; pip install 'tf_pix2pix[onnx]'")
     if 4 * source.generator.count_params() >= MAX_BYTES:
         raise InputError(
-            f"--format=onnx: {source.generator.count_params():,} parameters exceed the 2 GB of a .onnx file; train with "
-            "fewer filters, or leave onnx out"
+            f"--format=onnx: {source.generator.count_params():,} parameters exceed the 2 GB of a .onnx file; train "
+            "with fewer filters, or leave onnx out"
         )
     return _export(source, directory / "model.onnx")
 

@@ -5,10 +5,12 @@ Signatures:
     row that cannot be translated has ok = False and no bytes, and leaves the others unchanged. PNGs have the depth of
     the run's targets. Floats travel as 16-bit PNGs, in which 0 and 65535 are the ends of the run's range.
   translate: image float32 [n, h, w, input channels] in [-1, 1] -> generated [n, h, w, target channels], likewise.
-Beside the weights: assets.extra/tf_serving_warmup_requests, which TensorFlow Serving runs before it accepts requests.
+Beside the weights: assets.extra/tf_serving_warmup_requests, which TensorFlow Serving runs before it accepts requests;
+they are left out if tensorflow-serving-api is not installed.
 """
 
 import contextlib
+import importlib.util
 import logging
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -16,7 +18,6 @@ from pathlib import Path
 import keras
 import numpy as np
 import tensorflow as tf
-from tensorflow_serving.apis.prediction_log_pb2 import PredictionLog
 
 from tf_pix2pix import images, inference, runtimes
 from tf_pix2pix.errors import RunError
@@ -40,9 +41,12 @@ def export_saved_model(source: Source, directory: Path, options: Options) -> Ite
     path = directory / "saved_model"
     with _quiet():
         _write(source, path, options)
-        write_warmup(path, images.encode(_gray(source)), options.batch_sizes)
         serve = load_session(path)
-        replay_warmup(path, serve)
+        if importlib.util.find_spec("tensorflow_serving"):  # a heavy package, required for the warm-up only
+            write_warmup(path, images.encode(_gray(source)), options.batch_sizes)
+            replay_warmup(path, serve)
+        else:
+            print("  no warm-up requests: pip install 'tf_pix2pix[serving]'")
     readers = {
         "tf.saved_model": make_reader(runtimes.load_saved_model(path), source.sides),
         "C++ session": _session_reader(serve, source),
@@ -78,7 +82,9 @@ def _write(source, path, options):
 
 
 def write_warmup(path: Path, encoded: bytes, batch_sizes: tuple[int, ...]) -> None:
-    """Writes the warm-up file of a SavedModel: for each batch size a request of serving_default, of one image repeated."""
+    """Writes the warm-up file of a SavedModel: for each batch size a request of serving_default, of one image."""
+    from tensorflow_serving.apis.prediction_log_pb2 import PredictionLog
+
     file = path / WARMUP
     file.parent.mkdir(exist_ok=True)
     with tf.io.TFRecordWriter(str(file)) as writer:
@@ -96,6 +102,8 @@ def replay_warmup(path: Path, serve: Callable[[list[bytes]], tuple[list[bytes], 
     Raises:
       RunError: a request cannot be read or run, or one of its images is not translated.
     """
+    from tensorflow_serving.apis.prediction_log_pb2 import PredictionLog
+
     number = 1
     try:
         for record in tf.data.TFRecordDataset(str(path / WARMUP)).as_numpy_iterator():

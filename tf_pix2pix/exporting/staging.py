@@ -37,8 +37,9 @@ def move(staging: Path, output: Path, rows: list[Row]) -> list[Row]:
         for path in sorted({row.path for row in rows}, key=Path.is_dir):
             target = output / (str(version) if path.is_dir() else path.name)
             if target.exists():
-                replaced[target] = staging / f"replaced-{path.name}"
-                os.replace(target, replaced[target])
+                before = staging / f"replaced-{path.name}"
+                os.replace(target, before)
+                replaced[target] = before
             os.replace(path, target)
             moved[path] = target
     except OSError:
@@ -48,5 +49,5 @@ def move(staging: Path, output: Path, rows: list[Row]) -> list[Row]:
             os.replace(before, target)
         raise
     if replaced:
-        print(f"replaced from an earlier export: {', '.join(path.name for path in replaced)}")
+        print(f"replaced in {output}: {', '.join(path.name for path in replaced)}")
     return [dataclasses.replace(row, path=moved[row.path]) for row in rows]

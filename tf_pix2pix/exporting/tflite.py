@@ -13,15 +13,15 @@ from tf_pix2pix.errors import InputError, RunError, error_line, format_list
 from tf_pix2pix.exporting.artifact import Artifact, Options, Source, make_reader
 from tf_pix2pix.exporting.rebuilding import for_other_runtimes
 
-# dB. These thresholds catch a broken conversion, not a slight loss of quality. For a trained net's facades (10M parameters,
-# 128x128) a mid-gray image has 17, another image's result 18, a negative 11; swapped colors have 24. The worst image
-# there: dynamic_int8 52, int8 36; for an untrained 54M net 46 and 26, for other untrained nets 38 and 27.
+# dB. These thresholds catch a broken conversion, not a slight loss of quality. For a trained net's facades (10M
+# parameters, 128x128) a mid-gray image has 17, another image's result 18, a negative 11; swapped colors have 24. The
+# worst image there: dynamic_int8 52, int8 36; for an untrained 54M net 46 and 26, for other untrained nets 38 and 27.
 DYNAMIC_INT8_MIN_PSNR = 30.0
 INT8_MIN_PSNR = 22.0
 
-# The least share of pixels with the run's class, for label maps, likewise. For photos to 12 classes (10M parameters,
-# 128x128) another image's result has 0.29 to 0.40, a negative 0.33 to 0.44, swapped colors 0.60 to 0.78. The worst image
-# there: float16 0.9998, dynamic_int8 0.98, int8 0.86.
+# For label maps, the least share of pixels with the run's class, likewise. For photos to 12 classes (10M parameters,
+# 128x128) another image's result has 0.29 to 0.40, a negative 0.33 to 0.44, swapped colors 0.60 to 0.78. The worst
+# image there: float16 0.9998, dynamic_int8 0.98, int8 0.86.
 FLOAT16_MIN_AGREEMENT = 0.99
 DYNAMIC_INT8_MIN_AGREEMENT = 0.9
 INT8_MIN_AGREEMENT = 0.7
@@ -45,8 +45,8 @@ def export_tflite(source: Source, directory: Path, options: Options) -> Iterator
     Palettes exclude the latter, and some codecs int8 altogether, which is printed.
 
     The signature `translate` has the input `image`, float32 [1, h, w, input channels] in [-1, 1], and the output
-    `generated`, float32 [1, h, w, target channels] in [-1, 1]; in model-int8-uint8.tflite both are uint8, with the scale
-    and zero point that the file states. The model card is inside each file.
+    `generated`, float32 [1, h, w, target channels] in [-1, 1]; in model-int8-uint8.tflite both are uint8, with the
+    scale and zero point that the file states. The model card is inside each file.
 
     Raises:
       InputError: unsupported options; the message says which are supported.

@@ -1,10 +1,11 @@
 """Images as arrays: the value conventions, the only place that converts between them, and resizing.
 
-Outside (files, public API) an image is uint8, uint16 or float32 [h, w, c], RGB order, c = 1 (gray), 3 (RGB) or 4 (RGBA).
-Inside (networks, losses) it is float32 [..., h, w, c] in [-1, 1].
+Outside (files, public API) an image is uint8, uint16 or float32 [h, w, c], c = 1 (gray), 3 (RGB) or 4 (RGBA). Inside
+(networks, losses) it is float32 [..., h, w, c] in [-1, 1].
 """
 
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 import tensorflow as tf
@@ -13,7 +14,8 @@ from PIL import Image, ImageDraw, ImageFont
 from tf_pix2pix.images.coding import EXTENSIONS, WRITTEN, decode, encode, write, write_png  # noqa: F401, public here
 
 # Depths of images, and the values that become -1 and 1. Floats have no such values of their own.
-DEPTHS = {"uint8": (0.0, 255.0), "uint16": (0.0, 65535.0), "float32": None}
+_NONE: Any = None  # for the type checker: a value range is given wherever images are floats
+DEPTHS = {"uint8": (0.0, 255.0), "uint16": (0.0, 65535.0), "float32": _NONE}
 DEPTH_NAMES = {"uint8": "8 bits a channel", "uint16": "16 bits a channel", "float32": "floats"}
 _FILES = {"uint8": "an 8-bit image", "uint16": "a 16-bit PNG or TIFF", "float32": "a TIFF or NPY file of floats"}
 

@@ -49,8 +49,8 @@ def decode(encoded: bytes) -> np.ndarray:
     """Decodes a PNG, JPEG, BMP, GIF, WebP, TIFF or NPY file -> [h, w, c], c = 1, 3 or 4, upright as EXIF requires.
 
     The dtype is uint8, uint16 or float32, as in the file: fewer than 8 bits become 8; floats and other whole numbers in
-    TIFF and NPY become float32 if it holds them exactly. Palettes become their colors, CMYK becomes RGB, gray with alpha
-    becomes RGBA. The first frame of an animation, or page of a TIFF, is read.
+    TIFF and NPY become float32 if it holds them exactly. Palettes become their colors, CMYK becomes RGB, gray with
+    alpha becomes RGBA. The first frame of an animation, or page of a TIFF, is read.
 
     Raises:
       ValueError: the file is empty, damaged, of another format, or holds values that none of these dtypes hold.
@@ -104,7 +104,7 @@ def _decode_deep_tiff(encoded: bytes) -> np.ndarray | None:
                 f"TIFF of {page.samplesperpixel} channels of {page.bitspersample} bits ({colors}{alpha}) is not "
                 "supported; save it as gray, RGB or RGBA, not premultiplied"
             )
-        if page.imagewidth * page.imagelength > 2 * Image.MAX_IMAGE_PIXELS:  # the limit that Pillow has
+        if page.imagewidth * page.imagelength > 2 * (Image.MAX_IMAGE_PIXELS or math.inf):  # the limit that Pillow has
             raise InputError(f"{page.imagewidth}x{page.imagelength} pixels are too many; cut it into smaller images")
         if len(page.dataoffsets) < math.prod(page.chunked) or 0 in page.databytecounts:
             raise InputError("damaged or truncated (pixels are missing); replace it")  # tifffile reads them as zeros
@@ -194,7 +194,7 @@ def encode(image: np.ndarray, file_format: str = "png", compression: int = -1) -
 
 
 def write(path: str | os.PathLike, image: np.ndarray) -> None:
-    """Writes an image losslessly in the format of the path's extension, PNG if that is unknown; all of it or nothing."""
+    """Writes an image losslessly in the format of the path's extension, PNG if that is unknown; whole or not at all."""
     formats = {extension: name for name, extensions in WRITTEN.items() for extension in extensions}
     encoded = encode(image, formats.get(Path(path).suffix.lower(), "png"))
     with atomic_write(path) as partial:
@@ -202,7 +202,7 @@ def write(path: str | os.PathLike, image: np.ndarray) -> None:
 
 
 def write_png(path: str | os.PathLike, image: np.ndarray) -> None:
-    """Writes uint8 or uint16 [h, w, c] as PNG, whatever the path's extension; all of it or nothing."""
+    """Writes uint8 or uint16 [h, w, c] as PNG, whatever the path's extension; whole or not at all."""
     encoded = encode(image)
     with atomic_write(path) as partial:
         partial.write_bytes(encoded)

@@ -1,8 +1,8 @@
-"""Examples -> tf.data batches. All that is drawn afresh each time is drawn here, inside tf.data: order, crop, mirroring,
-and the input that a task makes from the target.
+"""Examples -> tf.data batches. Everything that is drawn afresh each time is drawn here, inside tf.data: order, crop,
+mirroring, and the input that a task makes from the target.
 
-Example i of a run is a pure function of (seed, i), and batch s holds the examples from s * batch_size on. So a run starts
-at any step at no cost, gets the same batches with any number of threads, and is sharded by index.
+Example i of a run is a pure function of (seed, i), and batch s holds the examples from s * batch_size on. So a run
+starts at any step at no cost, gets the same batches with any number of threads, and is sharded by index.
 """
 
 from collections.abc import Callable
@@ -33,8 +33,8 @@ def training_batches(
     """Endless shuffled epochs of jittered pairs (paper, appendix 6.2), each pair once per epoch.
 
     Returns:
-      A dataset of (input_image, target_image), float32 [batch_size / shards, *crop_size, c] in [-1, 1], and if the pairs
-      have masks the pixels' weights, float32 [batch_size / shards, *crop_size, 1] in [0, 1].
+      A dataset of (input_image, target_image), float32 [batch_size / shards, *crop_size, c] in [-1, 1], and, if the
+      pairs have masks, the pixels' weights, float32 [batch_size / shards, *crop_size, 1] in [0, 1].
 
     Raises:
       ValueError: batch_size is not a multiple of shards.

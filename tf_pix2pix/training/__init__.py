@@ -31,7 +31,7 @@ class TrainResult:
       run_dir: the run directory.
       step: steps done; fewer than asked for if a signal stopped the run.
       sample_grid: the path of the last sample grid.
-      metrics: the last validation metrics, such as {"val_l1": 0.2}; empty before the first evaluation.
+      metrics: the last validation record, such as {"step": 2000, "val_l1": 0.2}; empty before the first evaluation.
     """
 
     run_dir: Path

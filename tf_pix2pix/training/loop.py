@@ -95,7 +95,7 @@ def run_loop(
 
 
 def write_examples(run: Run, examples: dict[str, Pairs]) -> None:
-    """Keeps some pairs in the run directory, if it has none, as the networks see them: exports are checked with them."""
+    """Keeps some pairs in the run directory, if it has none, as the networks see them; exports are checked with them."""
     for split, pairs in examples.items():
         if not run.has_examples(split):
             batches = _images_of(run, pairs.spread(EXAMPLES[split]))

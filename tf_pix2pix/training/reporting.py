@@ -57,7 +57,7 @@ class RunReporter:
         for input_image, target_image in self._samples:
             row = (input_image, self._translate(input_image), target_image)
             rows.append(tuple(images.from_float(image[0]).numpy() for image in row))
-        self._write_events(step, images={"output and target": np.stack([np.hstack(row[1:]) for row in rows])})
+        self._write_events(step, grids={"output and target": np.stack([np.hstack(row[1:]) for row in rows])})
         return self._run.write_sample_grid(step, rows)
 
     def evaluate(self, step: int) -> None:
@@ -73,18 +73,21 @@ class RunReporter:
 
 
 def event_writer(directory: Path) -> Callable[..., None]:
-    """Writes TensorBoard events, if it is installed: (step, scalars={name: value}, images={name: uint8 [n, h, w, c]})."""
+    """A function that writes TensorBoard events, if it is installed.
+
+    Its arguments: step, scalars={name: value}, grids={name: uint8 [n, h, w, c]}.
+    """
     if importlib.util.find_spec("tensorboard") is None:
         print("TensorBoard is not installed, so no events are written; pip install 'tf_pix2pix[tensorboard]' adds it")
-        return lambda step, scalars=None, images=None: None
+        return lambda step, scalars=None, grids=None: None
     writer = tf.summary.create_file_writer(str(directory))
 
-    def write(step, scalars=None, images=None):
+    def write(step, scalars=None, grids=None):
         with writer.as_default(step):
             for name, value in (scalars or {}).items():
                 tf.summary.scalar(name, value)
-            for name, grids in (images or {}).items():
-                tf.summary.image(name, grids, max_outputs=len(grids))
+            for name, grid in (grids or {}).items():
+                tf.summary.image(name, grid, max_outputs=len(grid))
         writer.flush()
 
     return write

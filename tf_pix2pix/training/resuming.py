@@ -8,7 +8,8 @@ from tf_pix2pix import checkpoints
 from tf_pix2pix.config import TrainConfig, format_value
 from tf_pix2pix.errors import InputError
 from tf_pix2pix.files import check_writable
-from tf_pix2pix.run import CONFIG, Run, read_config, read_sides
+from tf_pix2pix.palettes import Palette
+from tf_pix2pix.run import CONFIG, Run, read_config
 from tf_pix2pix.sides import Side, Sides
 from tf_pix2pix.training.step import TrainState
 
@@ -22,31 +23,35 @@ def check_config(directory: Path, config: TrainConfig) -> Sides | None:
     check_writable(directory)
     if not (directory / CONFIG).exists():  # written last: without it other files belong to no run
         return None
+    run = Run.open(directory)
     fields = [field.name for field in dataclasses.fields(config) if not field.metadata["may_change"]]
-    _refuse_changes(directory, read_config(directory), config, fields, format_value)
-    return read_sides(directory)
-
-
-def check_sides(directory: Path, saved: Sides | None, sides: Sides) -> None:
-    """Raises InputError if the run in the folder has other sides, because its images have changed."""
-    for name in Sides._fields if saved else ():
-        fields = [field.name for field in dataclasses.fields(Side)]
-        _refuse_changes(directory, getattr(saved, name), getattr(sides, name), fields, str, f"{name} ")
-
-
-def _refuse_changes(
-    directory: Path, old: object, new: object, fields: Sequence[str], shown: Callable, prefix: str = ""
-) -> None:
-    changes = [
-        f"{prefix}{name} {shown(getattr(old, name))} -> {shown(getattr(new, name))}"
-        for name in fields
-        if getattr(old, name) != getattr(new, name)
-    ]
-    if changes:
+    if changes := _find_changes(run.config, config, fields, format_value):
         raise InputError(
             f"--output_dir={directory}: holds a run with other settings ({', '.join(changes)}); pass the same settings "
             "to resume it, or choose another folder"
         )
+    return run.sides
+
+
+def check_sides(directory: Path, saved: Sides | None, sides: Sides) -> None:
+    """Raises InputError if the run in the folder has other sides, because its images have changed."""
+    fields = [field.name for field in dataclasses.fields(Side)]
+    for name, old, new in zip(Sides._fields, saved or sides, sides, strict=True):
+        if changes := _find_changes(old, new, fields, _describe):
+            raise InputError(
+                f"--output_dir={directory}: the run was trained on other {name} images ({', '.join(changes)}); restore "
+                "the images to resume it, or choose another folder"
+            )
+
+
+def _find_changes(old: object, new: object, fields: Sequence[str], describe: Callable[[object], str]) -> list[str]:
+    """The fields in which two objects differ, as "NAME OLD -> NEW"."""
+    pairs = [(name, getattr(old, name), getattr(new, name)) for name in fields]
+    return [f"{name} {describe(before)} -> {describe(now)}" for name, before, now in pairs if before != now]
+
+
+def _describe(value: object) -> str:
+    return f"of {len(value.colors)} colors" if isinstance(value, Palette) else str(value)
 
 
 def resume(run: Run, state: TrainState, total_steps: int, counts: dict[str, int]) -> int:
@@ -54,7 +59,12 @@ def resume(run: Run, state: TrainState, total_steps: int, counts: dict[str, int]
 
     Args:
       counts: {"train_pairs": n, "val_pairs": n}; a change since the run began is printed.
+
+    Raises:
+      InputError: the folder holds another run, or its last checkpoint is damaged.
     """
+    # Again, now that no other process trains there: another run may have begun in the folder.
+    check_sides(run.directory, check_config(run.directory, run.config), run.sides)
     saved = run.steps()
     if saved:
         checkpoints.restore(run.checkpoints / f"step-{saved[-1]:08d}", state.checkpoint())

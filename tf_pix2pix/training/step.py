@@ -96,8 +96,8 @@ def make_train_step(
 ) -> Callable[..., dict[str, tf.Tensor]]:
     """The training step: (input_image, target_image), float32 [n, h, w, c] in [-1, 1] -> LOSSES, float32 scalars.
 
-    A third argument, float32 [n, h, w, 1] in [0, 1], weights each pixel in the L1 loss or cross-entropy. `codec` encodes
-    the images for the networks.
+    A third argument, float32 [n, h, w, 1] in [0, 1], weights each pixel in the L1 loss or cross-entropy. `codec`
+    encodes the images for the networks.
 
     One discriminator step, then one generator step against the updated discriminator; with gan_weight=0 a generator
     step alone, with its one loss. Losses are averages over the global batch, whatever the number of replicas.
@@ -166,7 +166,7 @@ def make_train_step(
     @tf.function(jit_compile=config.xla, autograph=False)  # nothing here branches on tensors: traced twice as fast
     def train_step(*batch):
         # Random numbers of step s depend on (seed, s) alone, so that a resumed run equals one that was never stopped.
-        # Each use has its own stream: 0 the mixing, from 1 on the dropouts; the input pipeline uses the bare seed and -1.
+        # Each use has its own stream: 0 the mixing, 1, 2, ... the dropouts; the input pipeline uses the bare seed and -1.
         seed = tf.stack([tf.constant(config.seed, tf.int32), tf.cast(state.step, tf.int32)])
         for number, layer in enumerate(dropouts, start=1):
             layer.seed_generator.state.assign(tf.random.fold_in(seed, number))
@@ -174,7 +174,7 @@ def make_train_step(
         mix = tf.random.stateless_uniform(mixes, tf.random.fold_in(seed, 0))
         losses = strategy.run(replica_step, args=(mix, *batch))
         if state.ema_generator:
-            # A short memory at first, about a third of the steps done: otherwise initial weights last for thousands of steps.
+            # A short memory at first, a third of the steps done: otherwise initial weights last for thousands of steps.
             done = tf.cast(state.step, tf.float32)
             decay = tf.minimum(config.ema_decay, (1.0 + done) / (4.0 + done))
             for mean, value in zip(state.ema_generator.variables, generator.variables, strict=True):

@@ -19,11 +19,11 @@ from tf_pix2pix.translation.size_policy import SizePolicy
 
 
 class Translator:
-    """Translates images: [h, w, c] in, [h, w, c'] of the same height and width out, with the depth of the run's targets.
+    """Translates images: [h, w, c] in, [h, w, c'] of the same height and width out, with the targets' depth.
 
-    An image passes through the network whole, mirrored at its borders to the next size that fits, or, if it has more than
-    max_pixels, in overlapping tiles (tiling.py). Make one with `from_run`, `from_saved_model`, `from_tflite`, `from_onnx`
-    or `from_server`, or with `load`, which tells them apart. Several threads may use it at once.
+    An image passes through the network whole, mirrored at its borders to the next size that fits, or, if it has more
+    than max_pixels, in overlapping tiles (tiling.py). Make one with `from_run`, `from_saved_model`, `from_tflite`,
+    `from_onnx` or `from_server`, or with `load`, which tells them apart. Several threads may use it at once.
 
     Attributes:
       config: of the model's run; None: the model does not say (a server).
@@ -75,8 +75,8 @@ class Translator:
     def from_server(cls, url: str, max_pixels: int | None = None) -> "Translator":
         """From TensorFlow Serving's REST address, http://HOST:8501/v1/models/NAME.
 
-        A server does not say whether it generates label maps. If it refuses one as too large, the tiles are blended, and
-        have colors outside the palette where they overlap.
+        A server does not say whether it generates label maps. If it refuses one as too large, the tiles are blended,
+        and have colors outside the palette where they overlap.
         """
         return cls(from_runtime(runtimes.connect(url.rstrip("/"))), max_pixels)
 
@@ -99,7 +99,7 @@ class Translator:
             return cls.from_tflite(path, max_pixels)
         if path.suffix.lower() == ".onnx":
             return cls.from_onnx(path, max_pixels)
-        if (path / CONFIG).exists():
+        if _is_run(path):
             return cls.from_run(path, checkpoint, max_pixels)
         return cls.from_saved_model(path, max_pixels)
 
@@ -113,7 +113,7 @@ class Translator:
         path = Path(model)
         if os.fspath(model).startswith(("http://", "https://")) or not path.exists():
             return None
-        if (path / CONFIG).exists():
+        if _is_run(path):
             return read_config(path)
         is_file = path.suffix.lower() in (".tflite", ".onnx")
         card = model_card.read_card(path if is_file else runtimes.latest_version(path))
@@ -195,3 +195,8 @@ class Translator:
         """The generated image, resized to `size` if that differs."""
         generated = self._policy.translate(image, generate)
         return images.resize(generated, size, self.sides.target.resize) if size != image.shape[:2] else generated
+
+
+def _is_run(path: Path) -> bool:
+    """Whether a folder is a run, or holds runs, which opening it as a run names."""
+    return (path / CONFIG).exists() or any(path.glob(f"*/{CONFIG}"))

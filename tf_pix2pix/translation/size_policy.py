@@ -61,7 +61,7 @@ class SizePolicy:
     def _translate_tiles(
         self, image: np.ndarray, generate: Callable, padded: Sequence[int], tile: Sequence[int]
     ) -> np.ndarray:
-        """Mirrors the image to `padded` (height, width), translates it in tiles of `tile` (height, width), and crops."""
+        """Mirrors the image to `padded` (height, width), translates it in tiles of (height, width), and crops it."""
         size = image.shape[:2]
         whole = image if tuple(padded) == size else inference.reflect_to(image[np.newaxis], *padded).numpy()[0]
         is_fixed = self.fixed_size is not None
@@ -72,5 +72,7 @@ class SizePolicy:
         try:
             translated = tiling.translate_tiled(generate, whole, rows, columns, self.sides)
         except tf.errors.OpError as error:  # memory, mostly
-            raise RunError(f"{size[0]}x{size[1]} pixels: {error_line(error)}; lower max_pixels") from error
+            raise RunError(
+                f"the model failed on a {size[0]}x{size[1]} image: {error_line(error)}; lower max_pixels"
+            ) from error
         return inference.crop_from(translated[np.newaxis], padded, size)[0]
