@@ -1,4 +1,4 @@
-"""Exports a trained run as a SavedModel, TFLite and ONNX files: python run_export.py --help."""
+"""Exports a trained run for servers and phones, as `pix2pix export` does. See python run_export.py --help."""
 
 import sys
 

@@ -1,4 +1,4 @@
-"""Trains a translator on pairs of pictures: python run_train.py --help."""
+"""Trains an image-to-image translator on pairs of images, as `pix2pix train` does. See python run_train.py --help."""
 
 import sys
 

@@ -1,8 +1,8 @@
-"""The same networks and training step in plain Keras, to compare the speed with.
+"""The same networks and training step in plain Keras, for speed comparisons.
 
-Put together as TensorFlow's pix2pix tutorial does it: Keras' own layers (Conv2D, Conv2DTranspose, BatchNormalization,
-Dropout) and Adam, two tapes in a tf.function, and a discriminator that is called twice, both networks being updated
-from the same pass. Written from the paper's appendix 6; nothing is shared with tf_pix2pix.
+The structure is that of TensorFlow's pix2pix tutorial: Keras' own layers (Conv2D, Conv2DTranspose, BatchNormalization,
+Dropout) and Adam, two tapes in a tf.function, and two calls of the discriminator, from which both networks learn. The
+code follows the paper's appendix 6 and shares nothing with tf_pix2pix.
 """
 
 from collections.abc import Callable
@@ -14,7 +14,9 @@ SLOPE = 0.2
 
 
 def _initializer():
-    return keras.initializers.RandomNormal(0.0, 0.02)  # one for each layer: Keras 3 would draw equal weights from one
+    return keras.initializers.RandomNormal(
+        0.0, 0.02
+    )  # a new one per layer: a shared one gives equal weights in Keras 3
 
 
 def _down(x, filters: int, norm: bool = True, use_bias: bool = False):
@@ -47,15 +49,15 @@ def unet(size: int = 256, filters: int = 64, depth: int = 8) -> keras.Model:
 
 
 def patchgan(size: int = 256, filters: int = 64) -> keras.Model:
-    """The 70x70 discriminator of appendix 6.1.2: two pictures [n, size, size, 3] -> logits [n, h', w', 1]."""
-    pictures = [keras.Input((size, size, 3)), keras.Input((size, size, 3))]
-    x = _down(keras.layers.Concatenate()(pictures), filters, norm=False, use_bias=True)
+    """The 70x70 discriminator of appendix 6.1.2: two images [n, size, size, 3] -> logits [n, h', w', 1]."""
+    inputs = [keras.Input((size, size, 3)), keras.Input((size, size, 3))]
+    x = _down(keras.layers.Concatenate()(inputs), filters, norm=False, use_bias=True)
     x = _down(_down(x, 2 * filters), 4 * filters)
     x = keras.layers.ZeroPadding2D()(x)
     x = keras.layers.Conv2D(8 * filters, 4, use_bias=False, kernel_initializer=_initializer())(x)
     x = keras.layers.LeakyReLU(SLOPE)(keras.layers.BatchNormalization()(x))
     x = keras.layers.ZeroPadding2D()(x)
-    return keras.Model(pictures, keras.layers.Conv2D(1, 4, kernel_initializer=_initializer())(x))
+    return keras.Model(inputs, keras.layers.Conv2D(1, 4, kernel_initializer=_initializer())(x))
 
 
 def make_train_step(generator: keras.Model, discriminator: keras.Model, l1_weight: float = 100.0) -> Callable:

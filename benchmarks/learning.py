@@ -1,38 +1,37 @@
-"""What a run on label maps learns, against the trivial answer and against PyTorch.
+"""Compares a run on label maps with a trivial baseline and with PyTorch, on the validation pairs of the run.
 
   python benchmarks/learning.py --run_dir=runs/facades [--data_dir=DIR] [--peer] [--every=2000]
 
-The trivial answer paints each label in its median colour in the training photos. L1 alone says little: median
-colours, which have no texture and no edge that the map has not, are hard to beat in it. --peer trains the PyTorch
-networks of pytorch_peer.py on the run's own batches and measures them the same way. All on the run's held-out pairs.
+The baseline paints each label in its median color in the training photos. L1 alone is a poor measure: median colors
+have no texture and no edges of their own, and yet are hard to beat in L1. --peer trains the PyTorch networks of
+pytorch_peer.py on the run's own batches and measures them the same way.
 """
 
 import argparse
 from pathlib import Path
 
 import numpy as np
-import pytorch_peer
 import tensorflow as tf
-import torch
 
-from tf_pix2pix import images, runs
+from tf_pix2pix import images
 from tf_pix2pix.datasets import load_pairs
 from tf_pix2pix.datasets.synthetic_facades import PALETTE
-from tf_pix2pix.input_pipeline import held_out_batches, prepare, training_batches
+from tf_pix2pix.input_pipeline import prepare_examples, training_batches, validation_batches
 from tf_pix2pix.metrics import PAIRED_METRICS, paired_metrics
+from tf_pix2pix.run import Run
 
 
-def labels_of(picture: np.ndarray) -> np.ndarray:
-    """uint8 [..., 3] in (nearly) the CMP palette's colours -> int [...], the nearest colour's class."""
-    return np.square(picture[..., None, :].astype(int) - PALETTE.astype(int)).sum(axis=-1).argmin(axis=-1)
+def nearest_labels(image: np.ndarray) -> np.ndarray:
+    """uint8 [..., 3], nearly in the colors of the CMP palette -> int [...], the class of the nearest color."""
+    return np.square(image[..., None, :].astype(int) - PALETTE.astype(int)).sum(axis=-1).argmin(axis=-1)
 
 
-def median_colours(pairs) -> np.ndarray:
-    """Pairs of (label map, photo) -> uint8 [12, 3], each class' median colour over all pixels of all pairs."""
+def median_colors(pairs) -> np.ndarray:
+    """Pairs of (label map, photo) -> uint8 [12, 3], the median color of each class over all pixels."""
     counts = np.zeros((len(PALETTE), 3, 256), np.int64)
     for index in range(len(pairs)):
         label_map, photo = pairs.read(index)
-        labels = labels_of(label_map)
+        labels = nearest_labels(label_map)
         for label in range(len(PALETTE)):
             for channel in range(3):
                 counts[label, channel] += np.bincount(photo[labels == label][:, channel], minlength=256)
@@ -40,17 +39,20 @@ def median_colours(pairs) -> np.ndarray:
     return (below * 2 >= below[..., -1:]).argmax(axis=-1).astype(np.uint8)
 
 
-def to_torch(batch) -> torch.Tensor:
-    return torch.from_numpy(np.ascontiguousarray(np.moveaxis(np.asarray(batch), -1, 1)))
+def train_peer(run: Run, pairs, steps: int, every: int):
+    """Trains the PyTorch networks as the run was trained. Yields (step, translate) after every `every` steps."""
+    import pytorch_peer
+    import torch  # only with --peer; 2.14 cannot share a process with TensorFlow, 2.13 can
 
-
-def train_peer(config, pairs, steps: int, every: int):
-    """Trains the peer as the run was trained; yields (step, translate) every so many steps."""
+    config = run.config
     torch.manual_seed(config.seed)
     depth = min(8, int(np.log2(min(config.crop_size))))
-    generator = pytorch_peer.initialise(pytorch_peer.UNet(depth=depth, filters=config.filters))
-    discriminator = pytorch_peer.initialise(pytorch_peer.PatchGAN(filters=config.filters))
+    generator = pytorch_peer.initialize(pytorch_peer.UNet(depth=depth, filters=config.filters))
+    discriminator = pytorch_peer.initialize(pytorch_peer.PatchGAN(filters=config.filters))
     step = pytorch_peer.make_train_step(generator, discriminator)
+
+    def to_torch(batch):
+        return torch.from_numpy(np.ascontiguousarray(np.moveaxis(np.asarray(batch), -1, 1)))
 
     def translate(input_image):
         generator.eval()
@@ -60,48 +62,54 @@ def train_peer(config, pairs, steps: int, every: int):
         return tf.constant(np.moveaxis(output, 1, -1))
 
     options = dict(batch_size=config.batch_size, crop_size=config.crop_size, flip=config.flip, seed=config.seed)
-    for number, batch in enumerate(training_batches(pairs, **options, steps=steps), start=1):
+    for number, batch in enumerate(training_batches(pairs, run.sides, **options, steps=steps), start=1):
         step(*map(to_torch, batch))
         if number % every == 0:
             yield number, translate
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser()
-    parser.add_argument("--run_dir", required=True, type=Path)
-    parser.add_argument("--data_dir")
-    parser.add_argument("--peer", action="store_true")
-    parser.add_argument("--every", type=int, default=2000)
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--run_dir", required=True, type=Path, help="a run directory")
+    parser.add_argument("--data_dir", help="folder with the data set [that of the run]")
+    parser.add_argument("--peer", action="store_true", help="train the PyTorch networks, too")
+    parser.add_argument("--every", type=int, default=2000, help="steps between the rows [2000]")
     args = parser.parse_args()
-    config = runs.read_config(args.run_dir)
-    splits = load_pairs(config.dataset, data_dir=args.data_dir or config.data_dir, size=config.jitter_size)
-    options = dict(
+    run = Run.open(args.run_dir)
+    config = run.config
+    splits = load_pairs(
+        config.dataset,
         direction=config.direction,
-        fit=config.fit,
-        resize_a=config.resize_a,
-        resize_b=config.resize_b,
-        max_bad=config.max_bad_images,
+        data_dir=args.data_dir or config.data_dir,
+        size=config.jitter_size,
+        input_dir=config.input_dir,
+        target_dir=config.target_dir,
     )
-    held_out = prepare(splits["val"].spread(config.eval_pairs), size=config.crop_size, **options)
-    batches = held_out_batches(held_out, batch_size=1, crop_size=config.crop_size)
+    validation = prepare_examples(
+        splits["val"].spread(config.eval_pairs), run.sides, size=config.crop_size, fit=config.fit
+    )
+    batches = validation_batches(validation, run.sides, batch_size=1, crop_size=config.crop_size)
 
     def report(name, values):
         print(f"| {name} | " + " | ".join(f"{values[metric]:.3f}" for metric in PAIRED_METRICS) + " |", flush=True)
 
-    print(f"{len(held_out)} held-out pairs\n\n| | {' | '.join(PAIRED_METRICS)} |\n|---|" + "---|" * len(PAIRED_METRICS))
-    colours = median_colours(prepare(splits["train"], size=config.crop_size, **options))
-    report(
-        "median colour of each label",
-        paired_metrics(lambda x: images.to_float(colours[labels_of(images.to_uint8(x).numpy())]), batches),
+    print(
+        f"{len(validation)} validation pairs\n\n| | {' | '.join(PAIRED_METRICS)} |\n|---|"
+        + "---|" * len(PAIRED_METRICS)
     )
-    records = [record for record in runs.read_metrics(args.run_dir) if "val_l1" in record]
+    colors = median_colors(prepare_examples(splits["train"], run.sides, size=config.crop_size, fit=config.fit))
+    report(
+        "median color of each label",
+        paired_metrics(lambda x: images.to_float(colors[nearest_labels(images.from_float(x).numpy())]), batches),
+    )
+    records = [record for record in run.records() if "val_l1" in record]
     for record in records:
         if record["step"] % args.every == 0:
             values = {metric: record[f"val_{metric}"] for metric in PAIRED_METRICS}
             report(f"tf_pix2pix, step {record['step']}", values)
     if args.peer:
-        train_pairs = prepare(splits["train"], size=config.jitter_size, **options)
-        for step, translate in train_peer(config, train_pairs, records[-1]["step"], args.every):
+        train_pairs = prepare_examples(splits["train"], run.sides, size=config.jitter_size, fit=config.fit)
+        for step, translate in train_peer(run, train_pairs, records[-1]["step"], args.every):
             report(f"PyTorch, step {step}", paired_metrics(translate, batches))
 
 

@@ -1,7 +1,7 @@
-"""Multiply-adds of the convolutions, counted from the layers of the Keras models themselves.
+"""Counts the multiply-adds of convolutions from the layers of Keras models.
 
-A convolution takes output pixels x kernel elements x input channels x output channels of them, a transposed one the
-same of input pixels; its gradient by the kernel and the one by its input take as many each.
+A convolution needs output pixels x kernel elements x input channels x output channels, a transposed convolution the
+same with its input pixels. The gradients with respect to kernel and input each need as many.
 """
 
 import math
@@ -9,12 +9,12 @@ import math
 import keras
 
 
-def of_layers(model: keras.Model, *input_shapes: tuple[int, ...]) -> list[int]:
-    """Multiply-adds of each convolution, in the order of the layers, of a forward pass.
+def count_layers(model: keras.Model, *input_shapes: tuple[int, ...]) -> list[int]:
+    """Multiply-adds of each convolution in one forward pass, in the order of the layers.
 
     Args:
-      model: a functional model in which each layer is called once.
-      input_shapes: (n, h, w, c), one for each of the model's inputs.
+      model: a functional model that calls each layer once.
+      input_shapes: (n, h, w, c) of each input of the model.
     """
     kinds = keras.layers.Conv2D | keras.layers.Conv2DTranspose
     layers = [layer for layer in model.layers if isinstance(layer, kinds)]
@@ -26,18 +26,21 @@ def of_layers(model: keras.Model, *input_shapes: tuple[int, ...]) -> list[int]:
     ]
 
 
-def of_step(generator: list[int], discriminator: list[int], *, discriminator_calls: int = 3) -> int:
-    """Multiply-adds of a training step, from those of the layers of both networks in one forward pass.
+def count_step(generator: list[int], discriminator: list[int], *, discriminator_calls: int = 3) -> int:
+    """Multiply-adds of one training step.
 
-    Generator: forward, gradients by kernels, gradients by inputs but for the first layer, whose input is data.
-    Discriminator: forward on real, on generated, and once more on generated where the generator learns from the updated
-    one; two gradients by kernels; gradients by inputs for its own two losses, but for the first layer, and for the
-    generator's, of the first layer those of the generated picture, half of its channels.
+    Generator: the forward pass, the kernel gradients, and the input gradients except the first layer's.
+    Discriminator: the forward passes on real and generated images; the kernel gradients of its two losses; the input
+    gradients of these losses except the first layer's; and the input gradients of the generator's loss, for which the
+    first layer needs only the half of its channels that holds the generated image.
 
     Args:
-      discriminator_calls: 3; 2 where both networks are updated from the same pass.
+      generator: multiply-adds of its layers in one forward pass, from `count_layers`.
+      discriminator: the same of the discriminator.
+      discriminator_calls: 3 if the generator learns from the updated discriminator, which needs another forward pass
+        on generated images; 2 if both networks learn from the same pass.
     """
-    own = 3 * sum(generator) - generator[0]
+    generator_passes = 3 * sum(generator) - generator[0]
     kernels = 2 * sum(discriminator)
     inputs = 2 * sum(discriminator[1:]) + sum(discriminator[1:]) + discriminator[0] // 2
-    return own + discriminator_calls * sum(discriminator) + kernels + inputs
+    return generator_passes + discriminator_calls * sum(discriminator) + kernels + inputs

@@ -1,6 +1,6 @@
-"""The same networks in PyTorch, to compare with: results (tests/test_pytorch_parity.py) and speed.
+"""The same networks in PyTorch, for comparisons of results (tests/test_pytorch_parity.py) and speed.
 
-Written from the paper's appendix 6.1, as networks.py is; nothing is shared with it but the order of the layers.
+Written from the paper's appendix 6.1, like networks.py, with which it shares only the order of the layers.
 """
 
 import numpy as np
@@ -65,14 +65,13 @@ class PatchGAN(nn.Module):
 
 
 @torch.no_grad()
-def copy_weights(keras_model, module: nn.Module) -> None:
-    """Copies the weights of a Keras network into its peer; both list them in the order of their layers.
+def copy_weights(values: list[np.ndarray], module: nn.Module) -> None:
+    """Copies a Keras network's trainable variables, in its order, into its peer here.
 
-    Keras' kernels are [h, w, in, out], Torch's [out, in, h, w]; of transposed convolutions in and out change places.
+    A Keras kernel is [h, w, in, out], a Torch kernel [out, in, h, w]; transposed convolutions swap in and out.
     """
-    values = [variable.numpy() for variable in keras_model.trainable_variables]
     order = list(module.parameters())
-    if isinstance(module, UNet):  # by level rather than by kind of layer
+    if isinstance(module, UNet):  # its parameters are ordered by kind of layer, not by level
         order = []
         convolutions, norms = [*module.down, *module.up], [*module.down_norms, *module.up_norms]
         for convolution, norm in zip(convolutions, norms, strict=True):
@@ -85,8 +84,8 @@ def copy_weights(keras_model, module: nn.Module) -> None:
         parameter.copy_(torch.from_numpy(np.ascontiguousarray(value)))
 
 
-def initialise(module: nn.Module) -> nn.Module:
-    """The paper's initial weights: N(0, 0.02), scales N(1, 0.02)."""
+def initialize(module: nn.Module) -> nn.Module:
+    """Draws the paper's initial weights: N(0, 0.02), norm scales N(1, 0.02). Returns the module."""
     for part in module.modules():
         if isinstance(part, nn.Conv2d | nn.ConvTranspose2d):
             nn.init.normal_(part.weight, 0.0, 0.02)
@@ -99,7 +98,7 @@ def initialise(module: nn.Module) -> nn.Module:
 
 
 def make_train_step(generator, discriminator, l1_weight=100.0):
-    """The paper's recipe: (input_image, target_image) -> gen_gan_loss, gen_l1_loss, disc_real_loss, disc_fake_loss."""
+    """The paper's step: (input_image, target_image) -> gen_gan_loss, gen_l1_loss, disc_real_loss, disc_fake_loss."""
     options = dict(lr=2e-4, betas=(0.5, 0.999), eps=1e-8)
     generator_adam = torch.optim.Adam(generator.parameters(), **options)
     discriminator_adam = torch.optim.Adam(discriminator.parameters(), **options)
@@ -125,9 +124,10 @@ def make_train_step(generator, discriminator, l1_weight=100.0):
 
 
 class SideBySide(torch.utils.data.Dataset):
-    """Pictures with the photo left and its label map right -> (label map, photo), float32 [3, h, w] in [-1, 1].
+    """Files with the photo left and the label map right -> (label map, photo), float32 [3, h, w] in [-1, 1].
 
-    Jittered as in the paper (appendix 6.2): resized (the map to nearest), cropped and mirrored at random, both alike.
+    Jitter as in the paper (appendix 6.2), the same for both images: resize (nearest for label maps), random crop and
+    mirror.
     """
 
     def __init__(self, paths, load_size=286, crop_size=256):
@@ -138,9 +138,9 @@ class SideBySide(torch.utils.data.Dataset):
 
     def __getitem__(self, index):
         with Image.open(self.paths[index]) as file:
-            picture = file.convert("RGB")
-        half, height = picture.width // 2, picture.height
-        photo, label_map = picture.crop((0, 0, half, height)), picture.crop((half, 0, 2 * half, height))
+            both = file.convert("RGB")
+        half, height = both.width // 2, both.height
+        photo, label_map = both.crop((0, 0, half, height)), both.crop((half, 0, 2 * half, height))
         top, left = torch.randint(self.load_size - self.crop_size + 1, (2,)).tolist()
         mirror = torch.rand(()) < 0.5
         pair = []

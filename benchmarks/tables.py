@@ -1,4 +1,4 @@
-"""GitHub's tables of what was measured: medians, ranges from the 10th to the 90th percentile, ratios within rounds."""
+"""Markdown tables of measurements: medians, ranges from the 10th to the 90th percentile, ratios within rounds."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -11,7 +11,7 @@ MEMORY = "peak memory, GB (after imports)"  # the header of `memory_cell`
 
 @dataclass(frozen=True)
 class Table:
-    """A title, the header without its first cell, the rows, and what they were made from."""
+    """A title, the header without its empty first cell, the rows, and the measurements behind them."""
 
     title: str
     header: Sequence[str]
@@ -24,7 +24,7 @@ class Table:
 
 
 def rows_of(measured: Sequence[Measured], columns: int, cells: Callable[[Measured], Sequence[str]]) -> list[list[str]]:
-    """A row for each: its name and its cells, or why it has none. columns: so many cells."""
+    """One row each: the label and the cells, or why the contestant failed. columns: the number of cells."""
     rows = []
     for one in measured:
         failed = [f"failed: {(one.failure or '').replace('|', '/')}", *[""] * (columns - 1)]
@@ -37,19 +37,19 @@ def named(measured: Sequence[Measured], name: str) -> Measured:
 
 
 def digits(value: float) -> str:
-    """Three of them, or all before the point."""
+    """Formats a number with three significant digits, or as an integer from 100 on."""
     return f"{value:.0f}" if value >= 100 else f"{value:.3g}"
 
 
 def median_and_range(values: Sequence[float]) -> list[str]:
-    """Two cells."""
+    """Two cells: the median, and the range."""
     low, high = np.percentile(values, [10, 90])
     return [digits(np.median(values)), f"{digits(low)} to {digits(high)}"]
 
 
 def ratio_cell(seconds: Sequence[float], reference: Sequence[float]) -> str:
-    """How many times as long as the reference it took, round by round: the median and the range."""
-    if not seconds or not reference:  # it failed
+    """The time relative to the reference in the same round: the median and the range."""
+    if not seconds or not reference:  # one of them failed
         return "-"
     ratios = np.divide(seconds, reference)
     low, high = np.percentile(ratios, [10, 90])
@@ -57,5 +57,5 @@ def ratio_cell(seconds: Sequence[float], reference: Sequence[float]) -> str:
 
 
 def memory_cell(one: Measured) -> str:
-    """The most that the process had resident, and what it had before anything was built, in GB."""
+    """Resident memory of the process in GB: the peak, and in parentheses the value after imports."""
     return f"{one.facts['peak_gb']:.2f} ({one.facts['imported_gb']:.2f})"

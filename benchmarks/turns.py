@@ -1,7 +1,7 @@
-"""Contestants in turns: each in a process of its own, all asked one after the other for one repetition.
+"""Measures contestants in turns: each runs in its own process, and all do one repetition after another.
 
-So the thread pools and allocators of TensorFlow and PyTorch do not disturb one another, and what the machine does
-besides is shared by all. A process that is not asked waits for its pipe and uses no processor.
+Separate processes keep the thread pools and allocators of TensorFlow and PyTorch apart. Turns spread the other load of
+the machine evenly over the contestants. A waiting process blocks on its pipe and uses no CPU.
 """
 
 import importlib
@@ -14,42 +14,40 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-WARM_UPS = 3  # repetitions before those that count
-PAUSE = 0.05  # seconds between turns, in which the threads of the one before stop spinning
-LIMIT = 3600  # seconds that one answer may take
+WARM_UPS = 3  # uncounted repetitions at the start
+PAUSE = 0.05  # seconds between turns, until the threads of the previous process stop spinning
+TIMEOUT = 3600  # seconds for one answer of a process
 
 
 @dataclass(frozen=True)
 class Work:
-    """What a process was built for."""
+    """What a process repeats and reports."""
 
     repetition: Callable[[], Any]
-    facts: dict[str, Any] = field(default_factory=dict)  # what else there is to tell
+    facts: dict[str, Any] = field(default_factory=dict)  # results other than times
 
 
 @dataclass(frozen=True)
 class Contestant:
-    """One line of a table. Of several with the same name only the fastest is kept after the warm-up."""
+    """One row of a table. Among contestants of the same name, only the fastest in the warm-up goes on."""
 
     name: str
-    make: Callable[..., Work]  # one of contestants.py, called in the process
-    options: dict[str, Any]  # of `make`
-    imports: tuple[str, ...]  # modules loaded before memory is looked at for the first time
-    tuned: bool = False  # the process is prepared as tf_pix2pix' commands prepare theirs
-    variant: str = ""  # what it differs in from others of its name
+    make: Callable[..., Work]  # a function of contestants.py; the process calls it
+    options: dict[str, Any]  # arguments of `make`
+    imports: tuple[str, ...]  # modules imported before memory is first measured
+    tuned: bool = False  # whether the process gets the settings of tf_pix2pix' commands
+    variant: str = ""  # tells contestants of the same name apart
 
 
 @dataclass
 class Measured:
-    """What was measured of a contestant."""
+    """The measurements of a contestant."""
 
     name: str
     variant: str = ""
-    seconds: list[float] = field(default_factory=list)  # of each repetition
-    facts: dict[str, Any] = field(
-        default_factory=dict
-    )  # its Work's; imported_gb, peak_gb: memory after imports, at most
-    failure: str | None = None  # why it did not get to the end; it has no seconds then
+    seconds: list[float] = field(default_factory=list)  # one value per repetition
+    facts: dict[str, Any] = field(default_factory=dict)  # those of Work, and imported_gb and peak_gb: memory
+    failure: str | None = None  # the reason; `seconds` is empty then
 
     @property
     def label(self) -> str:
@@ -58,13 +56,13 @@ class Measured:
 
 @dataclass(frozen=True)
 class _Failure:
-    """Why a process cannot go on, in one line."""
+    """Reports in one line why a process stopped."""
 
     reason: str
 
 
 class _Worker:
-    """The process of a contestant, and what is known of it so far."""
+    """The process of a contestant and its measurements so far."""
 
     def __init__(self, contestant: Contestant):
         self.measured = Measured(contestant.name, contestant.variant)
@@ -72,13 +70,13 @@ class _Worker:
         self._connection, theirs = context.Pipe()
         self._process = context.Process(target=_work, args=(theirs, contestant))
         self._process.start()
-        theirs.close()  # so that its death is the end of the pipe
+        theirs.close()  # so that the pipe closes when the process ends
 
     def wait_until_built(self) -> None:
         self.measured.facts.update(self._answer() or {})
 
     def repeat(self) -> float | None:
-        """Seconds of one repetition; None where the process has failed, then or before."""
+        """Runs one repetition. Returns its seconds, or None if the process has failed."""
         return self._ask("repeat")
 
     def finish(self) -> None:
@@ -103,8 +101,8 @@ class _Worker:
 
     def _answer(self):
         try:
-            if not self._connection.poll(LIMIT):
-                return self._fail(f"no answer within {LIMIT} s")
+            if not self._connection.poll(TIMEOUT):
+                return self._fail(f"no answer within {TIMEOUT} s")
             answer = self._connection.recv()
         except (EOFError, OSError):
             return self._fail(self._cause_of_death())
@@ -119,33 +117,34 @@ class _Worker:
         self._process.join(60)
         code = self._process.exitcode
         if code == -signal.SIGKILL:
-            return "its process was killed, by the system if memory ran out"
-        return f"its process died of {signal.Signals(-code).name}" if code and code < 0 else f"it ended with {code}"
+            return "process killed; the system does this when memory runs out"
+        return f"process ended by {signal.Signals(-code).name}" if code and code < 0 else f"process exited with {code}"
 
 
 def _work(connection, contestant: Contestant) -> None:
-    """The life of a process: builds, says so, and repeats as often as it is asked to."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the parent's, which ends this one
-    os.dup2(2, 1)  # the standard output is for tables
+    """The main function of a process: builds the work, reports, and repeats it on request."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent handles Ctrl-C and ends this process
+    os.dup2(2, 1)  # stdout is for tables only
     try:
-        work, facts = _built(contestant)
+        work, facts = _build(contestant)
         connection.send(facts)
         while connection.recv() == "repeat":
             began = time.perf_counter()
             work.repetition()
             connection.send(time.perf_counter() - began)
         connection.send({"peak_gb": memory_gb("VmHWM")})
-    except (EOFError, BrokenPipeError):  # the parent has gone
+    except (EOFError, BrokenPipeError):  # the parent has ended
         return
     except Exception as error:
         connection.send(_Failure(f"{type(error).__name__}: {' '.join(str(error).split())[:500]}"))
 
 
-def _built(contestant: Contestant) -> tuple[Work, dict[str, Any]]:
+def _build(contestant: Contestant) -> tuple[Work, dict[str, Any]]:
     from tf_pix2pix.cli import command
+    from tf_pix2pix.cpu.settings import tune_process
 
     if contestant.tuned:
-        command.tune_process()
+        tune_process()
     with command.start_up_notes_hidden():
         for module in contestant.imports:
             importlib.import_module(module)
@@ -155,7 +154,7 @@ def _built(contestant: Contestant) -> tuple[Work, dict[str, Any]]:
 
 
 def memory_gb(kind: str) -> float:
-    """Resident memory of this process, in GB, as Linux counts it: VmRSS, now, or VmHWM, the most that it was."""
+    """Resident memory of this process in GB, as Linux counts it: VmRSS (current) or VmHWM (peak)."""
     with open("/proc/self/status") as status:
         (kilobytes,) = (line.split()[1] for line in status if line.startswith(f"{kind}:"))
     return int(kilobytes) * 1024 / 1e9
@@ -167,7 +166,7 @@ def in_turns(
     *,
     warm_ups: int = WARM_UPS,
 ) -> list[Measured]:
-    """Runs the contestants against each other; of each name one is measured. One that fails leaves the others alone."""
+    """Measures one contestant of each name. A failing contestant does not stop the others."""
     workers: list[_Worker] = []
     try:
         for contestant in contestants:
@@ -178,7 +177,7 @@ def in_turns(
         trials = [_round(workers, f"warm-up {number}") for number in range(1, warm_ups + 1)]
         workers = _fastest_of_each_name(workers, trials)
         for number in range(repetitions):
-            # There and back, so that none comes always after the same other one.
+            # Every other round is reversed, so that no contestant always follows the same one.
             order = workers if number % 2 == 0 else workers[::-1]
             for worker, seconds in _round(order, f"{number + 1} of {repetitions}").items():
                 worker.measured.seconds.append(seconds)
@@ -191,7 +190,7 @@ def in_turns(
 
 
 def _round(workers: Sequence[_Worker], title: str) -> dict[_Worker, float]:
-    """Seconds of one repetition of each that has not failed."""
+    """Runs one repetition of each contestant that has not failed. Returns the seconds."""
     seconds = {}
     for worker in workers:
         if not worker.measured.failure:
@@ -203,9 +202,9 @@ def _round(workers: Sequence[_Worker], title: str) -> dict[_Worker, float]:
 
 
 def _fastest_of_each_name(workers: list[_Worker], trials: list[dict[_Worker, float]]) -> list[_Worker]:
-    """By the best of the trials; the others are ended."""
+    """Keeps the worker with the best trial of each name and ends the others."""
 
-    def best(worker):  # one that failed is the slowest
+    def best(worker):  # failed workers come last
         failed = worker.measured.failure is not None
         return failed, min((trial[worker] for trial in trials if worker in trial), default=0.0)
 
@@ -217,11 +216,11 @@ def _fastest_of_each_name(workers: list[_Worker], trials: list[dict[_Worker, flo
 
 
 def once(contestant: Contestant) -> Measured:
-    """What needs building only, in a process of its own."""
+    """Builds a contestant in its own process, without repetitions."""
     (measured,) = in_turns([contestant], 0, warm_ups=0)
     return measured
 
 
 def say(line: str) -> None:
-    """Progress goes to stderr."""
+    """Prints progress to stderr."""
     print(line, file=sys.stderr, flush=True)

@@ -5,35 +5,13 @@ import os
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
 import dataclasses
-from pathlib import Path
 
-import numpy as np
 import pytest
-from PIL import Image
+from helpers import REPOSITORY, TINY, pillow_bicubic, random_deep  # noqa: F401, tests import them from here
+from helpers import random_image as random_picture
+from helpers import write_image as write_picture
 
-from tf_pix2pix.config import TrainConfig
-
-REPOSITORY = Path(__file__).parent.parent
 REAL_DATA = REPOSITORY.parent / "shared" / "datasets"
-
-
-# Networks of a few thousand parameters on 32x32 pixels of the built-in set, dropout and jitter on.
-TINY = TrainConfig(
-    dataset="synthetic_facades",
-    crop_size=(32, 32),
-    filters=4,
-    steps=6,
-    batch_size=2,
-    direction="BtoA",
-    resize_b="nearest",
-    samples=2,
-    eval_pairs=3,
-    sample_every=3,
-    eval_every=3,
-    checkpoint_every=3,
-    log_every=2,
-    seed=5,
-)
 
 
 @pytest.fixture
@@ -45,31 +23,6 @@ def tiny_config():
 def changed():
     """TINY with some fields changed."""
     return lambda **fields: dataclasses.replace(TINY, **fields)
-
-
-def random_picture(seed: int, height: int, width: int, channels: int = 3) -> np.ndarray:
-    return np.random.default_rng(seed).integers(0, 256, (height, width, channels), dtype=np.uint8)
-
-
-def pillow_bicubic(picture: np.ndarray, size: tuple[int, int]) -> np.ndarray:
-    """[h, w, c] in 0..255 -> float32 [*size, c], by Pillow without rounding."""
-    planes = [Image.fromarray(plane.astype(np.float32)) for plane in np.moveaxis(picture, 2, 0)]
-    resized = [np.asarray(plane.resize(size[::-1], Image.Resampling.BICUBIC)) for plane in planes]
-    return np.clip(np.stack(resized, axis=2), 0, 255)
-
-
-def random_deep(seed: int, height: int, width: int, channels: int, dtype: str = "uint16") -> np.ndarray:
-    """All values of a whole-number dtype, or floats from -1000 to 3000."""
-    rng = np.random.default_rng(seed)
-    if dtype == "float32":
-        return rng.uniform(-1000, 3000, (height, width, channels)).astype(np.float32)
-    return rng.integers(0, np.iinfo(dtype).max + 1, (height, width, channels), dtype=dtype)
-
-
-def write_picture(path: Path, picture: np.ndarray) -> Path:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    Image.fromarray(picture[:, :, 0] if picture.shape[2] == 1 else picture).save(path)
-    return path
 
 
 @pytest.fixture
@@ -89,18 +42,23 @@ def real_facades():
 
 
 @pytest.fixture(scope="session")
-def tiny_run(tmp_path_factory):
-    """The directory of a run of TINY, trained to its end."""
+def tiny_training(tmp_path_factory):
+    """The result of training TINY to its end, and the records that were reported."""
     from tf_pix2pix.training import train
 
-    run_dir = tmp_path_factory.mktemp("tiny") / "run"
-    train(TINY, run_dir)
-    return run_dir
+    records = []
+    return train(TINY, tmp_path_factory.mktemp("tiny") / "run", on_record=records.append), records
+
+
+@pytest.fixture(scope="session")
+def tiny_run(tiny_training):
+    """The directory of a run of TINY, trained to its end."""
+    return tiny_training[0].run_dir
 
 
 @pytest.fixture(scope="session")
 def inpaint_run(tmp_path_factory):
-    """The directory of a run of TINY that fills holes: RGBA in, RGB out. Its photos are the targets (TINY is BtoA)."""
+    """The directory of a run of TINY that fills holes: RGBA in, RGB out. Its photos are the targets, side A."""
     from tf_pix2pix.training import train
 
     run_dir = tmp_path_factory.mktemp("inpaint") / "run"

@@ -1,5 +1,6 @@
-"""What README's tables of speed rest on: the count of multiply-adds, turns in processes, and the ratios."""
+"""The foundations of README's speed tables: counted multiply-adds, turns of processes, and ratios."""
 
+import importlib.util
 import json
 import os
 import signal
@@ -13,106 +14,115 @@ import pytest
 from conftest import REPOSITORY
 
 sys.path.insert(0, str(REPOSITORY / "benchmarks"))
+import contestants  # noqa: E402
+import groups  # noqa: E402
 import keras_peer  # noqa: E402
 import multiply_adds  # noqa: E402
-import speed  # noqa: E402
 import tasks  # noqa: E402
 from turns import Contestant, Work, in_turns  # noqa: E402
 
 from tf_pix2pix import images  # noqa: E402
-from tf_pix2pix.networks import patchgan_discriminator, unet_generator  # noqa: E402
+from tf_pix2pix.networks import patchgan_discriminator, unet_depth, unet_generator  # noqa: E402
 
-PICTURE = (1, 256, 256, 3)
+needs_torch = pytest.mark.skipif(
+    importlib.util.find_spec("torch") is None, reason="no PyTorch: pip install 'tf_pix2pix[benchmark]'"
+)
 
-# By hand: side**2 x 4x4 x channels in x channels out; the sides are those of the small picture of each layer.
-ENCODER = [(128, 3, 64), (64, 64, 128), (32, 128, 256), (16, 256, 512), (8, 512, 512), (4, 512, 512), (2, 512, 512)]
-ENCODER += [(1, 512, 512)]
-DECODER = [(1, 512, 512), (2, 1024, 512), (4, 1024, 512), (8, 1024, 512), (16, 1024, 256), (32, 512, 128)]
-DECODER += [(64, 256, 64), (128, 128, 3)]
-DISCRIMINATOR = [(128, 6, 64), (64, 64, 128), (32, 128, 256), (31, 256, 512), (30, 512, 1)]
-
-
-def by_hand(layers):
-    return [side**2 * 16 * before * after for side, before, after in layers]
+# By hand, for one filter: the side of the smaller image, channels in and channels out of each layer between the first
+# and the last.
+ENCODER = [(64, 1, 2), (32, 2, 4), (16, 4, 8), (8, 8, 8), (4, 8, 8), (2, 8, 8), (1, 8, 8)]
+DECODER = [(1, 8, 8), (2, 16, 8), (4, 16, 8), (8, 16, 8), (16, 16, 4), (32, 8, 2), (64, 4, 1)]
+DISCRIMINATOR = [(64, 1, 2), (32, 2, 4), (31, 4, 8)]
 
 
-@pytest.mark.parametrize("whose", ["ours", "plain Keras"])
-def test_multiply_adds_are_those_counted_by_hand(whose):
-    if whose == "ours":
-        networks = unet_generator(), patchgan_discriminator()
-    else:
-        networks = keras_peer.unet(), keras_peer.patchgan()
-        assert [sum(map(np.size, one.trainable_variables)) for one in networks] == [54_413_955, 2_768_705]
-    generator = multiply_adds.of_layers(networks[0], PICTURE)
-    discriminator = multiply_adds.of_layers(networks[1], PICTURE, PICTURE)
-    assert generator == by_hand([*ENCODER, *DECODER])
-    assert discriminator == by_hand(DISCRIMINATOR)
-    assert sum(generator) == pytest.approx(6.05e9, rel=1e-3)
-    assert sum(discriminator) == pytest.approx(3.20e9, rel=1e-3)
-    two = (4, *PICTURE[1:])
-    assert sum(multiply_adds.of_layers(networks[1], two, two)) == 4 * sum(discriminator)
+def run_script(arguments, **environment):
+    """Runs Python in a process that can import the package and the benchmarks. Returns stdout."""
+    path = os.pathsep.join([str(REPOSITORY), str(REPOSITORY / "benchmarks")])
+    done = subprocess.run(
+        [sys.executable, *map(str, arguments)],
+        cwd=REPOSITORY,
+        env={**os.environ, "PYTHONPATH": path, **environment},
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 0, done.stderr
+    return done.stdout
 
 
-def test_multiply_adds_of_a_step_are_what_pytorch_counts():
-    torch = pytest.importorskip("torch", reason="no PyTorch: pip install 'tf_pix2pix[benchmark]'", exc_type=ImportError)
-    import pytorch_peer
-    from torch.utils.flop_counter import FlopCounterMode
+def by_hand(layers, filters):
+    return [side**2 * 16 * before * after * filters**2 for side, before, after in layers]
 
+
+def test_counted_multiply_adds_equal_those_by_hand():
+    filters, shape = 4, (1, 256, 256, 3)
+    ours = unet_generator(filters=filters), patchgan_discriminator(filters=filters)
+    peers = keras_peer.unet(filters=filters), keras_peer.patchgan(filters=filters)
+    for own, peer in zip(ours, peers, strict=True):
+        assert own.count_params() == sum(np.size(variable) for variable in peer.trainable_variables)
+    for generator, discriminator in (ours, peers):
+        first, last = 128**2 * 16 * 3 * filters, 128**2 * 16 * 2 * filters * 3
+        assert multiply_adds.count_layers(generator, shape) == [first, *by_hand(ENCODER + DECODER, filters), last]
+        first, last = 128**2 * 16 * 6 * filters, 30**2 * 16 * 8 * filters
+        counted = multiply_adds.count_layers(discriminator, shape, shape)
+        assert counted == [first, *by_hand(DISCRIMINATOR, filters), last]
+        four = (4, *shape[1:])
+        assert multiply_adds.count_layers(discriminator, four, four) == [4 * count for count in counted]
+
+
+@needs_torch
+def test_multiply_adds_of_a_step_equal_those_that_pytorch_counts():
     shape = (2, 64, 64, 3)
-    generator = multiply_adds.of_layers(keras_peer.unet(64, 8, 6), shape)
-    discriminator = multiply_adds.of_layers(keras_peer.patchgan(64, 8), shape, shape)
-    step = pytorch_peer.make_train_step(pytorch_peer.UNet(depth=6, filters=8), pytorch_peer.PatchGAN(filters=8))
-    pair = torch.rand(2, 2, 3, 64, 64)
-    with FlopCounterMode(display=False) as counter:
-        step(*pair)
-    both_halves = discriminator[0] - discriminator[0] // 2  # PyTorch has the gradient of the input picture's half too
-    assert multiply_adds.of_step(generator, discriminator) + both_halves == counter.get_total_flops() / 2
+    generator = multiply_adds.count_layers(keras_peer.unet(64, 8, 6), shape)
+    discriminator = multiply_adds.count_layers(keras_peer.patchgan(64, 8), shape, shape)
+    script = """
+import pytorch_peer, torch
+from torch.utils.flop_counter import FlopCounterMode
+step = pytorch_peer.make_train_step(pytorch_peer.UNet(depth=6, filters=8), pytorch_peer.PatchGAN(filters=8))
+with FlopCounterMode(display=False) as counter:
+    step(*torch.rand(2, 2, 3, 64, 64))
+print(counter.get_total_flops())
+"""  # in its own process: PyTorch may crash in a process that has loaded TensorFlow
+    flops = int(run_script(["-c", script]))
+    input_half = discriminator[0] - discriminator[0] // 2  # PyTorch also computes the gradient of the input image
+    assert multiply_adds.count_step(generator, discriminator) + input_half == flops / 2
 
 
 def sleeping(seconds):
     return {"repetition": partial(time.sleep, seconds)}
 
 
-def test_one_that_dies_is_told_and_the_others_go_on(capfd):
+def test_a_failing_contestant_is_reported_and_the_others_go_on(capfd):
     entered = [
         Contestant("well", Work, sleeping(0.02), ()),
         Contestant("rival", Work, sleeping(0.3), (), variant="slow"),
         Contestant("rival", Work, sleeping(0.1), (), variant="fast"),
         Contestant("raises", int, {"x": 1}, ()),
-        Contestant("leaves", os._exit, {"status": 3}, ()),
-        Contestant("dies at work", Work, {"repetition": os.abort}, ()),
+        Contestant("exits", os._exit, {"status": 3}, ()),
+        Contestant("aborts", Work, {"repetition": os.abort}, ()),
         Contestant("lacks a module", Work, sleeping(0), ("no_such_module",)),
     ]
     measured = in_turns(entered, 3, warm_ups=1)
-    assert [one.label for one in measured] == [
-        *("well", "rival (fast)", "raises", "leaves", "dies at work", "lacks a module"),
-    ]
+    labels = ["well", "rival (fast)", "raises", "exits", "aborts", "lacks a module"]
+    assert [one.label for one in measured] == labels
     for one, seconds in zip(measured, (0.02, 0.1), strict=False):
         assert one.failure is None
         assert len(one.seconds) == 3
         assert min(one.seconds) >= seconds
         assert 0 < one.facts["imported_gb"] <= one.facts["peak_gb"] < 1
-    reasons = ["TypeError", "it ended with 3", signal.SIGABRT.name, "ModuleNotFoundError: No module named"]
-    said = capfd.readouterr().err
+    reasons = ["TypeError", "exited with 3", signal.SIGABRT.name, "ModuleNotFoundError: No module named"]
+    printed = capfd.readouterr().err
     for one, reason in zip(measured[2:], reasons, strict=True):
         assert one.seconds == []
         assert reason in one.failure
-        assert f"{one.name} failed: {one.failure}" in said
+        assert f"{one.name} failed: {one.failure}" in printed
 
 
-def test_step_tables_tell_what_was_measured(tmp_path):
-    pytest.importorskip("torch", reason="no PyTorch: pip install 'tf_pix2pix[benchmark]'", exc_type=ImportError)
-    command = [sys.executable, "benchmarks/speed.py", "--group=step", "--cases=32x2", "--filters=2", "--repetitions=3"]
-    done = subprocess.run(
-        [*command, f"--json={tmp_path / 'speed.json'}"],
-        cwd=REPOSITORY,
-        env={**os.environ, "PYTHONPATH": str(REPOSITORY)},
-        capture_output=True,
-        text=True,
-    )
-    assert done.returncode == 0, done.stderr
-    machine, _, title, _, *lines = done.stdout.splitlines()
-    record = json.loads((tmp_path / "speed.json").read_text())
+@needs_torch
+def test_step_tables_contain_the_measurements(tmp_path):
+    file = tmp_path / "speed.json"
+    options = ["--group=step", "--cases=32x2", "--filters=2", "--repetitions=3", f"--json={file}"]
+    machine, _, title, _, *lines = run_script(["benchmarks/speed.py", *options]).splitlines()
+    record = json.loads(file.read_text())
     assert record["machine"] == machine
     assert title == record["tables"][0]["title"] == "Training step, 32x32, batch 2"
     rows = [[cell.strip() for cell in line.strip("|").split("|")] for line in lines]
@@ -130,26 +140,22 @@ def test_step_tables_tell_what_was_measured(tmp_path):
         assert row[4].split()[0] == f"{np.median(seconds / ours):.2f}"
         assert float(row[6].split()[0]) >= measured[name]["facts"]["imported_gb"] - 0.01
     best = min(np.median(measured[name]["seconds"]) for name in measured if "sgemm" in name)
-    floor = measured["tf_pix2pix"]["facts"]["multiply_adds"] / (2048**3 / best)
-    assert float(rows[5][1]) == pytest.approx(1e3 * floor, rel=1e-2)
+    lower_bound = measured["tf_pix2pix"]["facts"]["multiply_adds"] / (2048**3 / best)
+    assert float(rows[5][1]) == pytest.approx(1e3 * lower_bound, rel=1e-2)
 
 
-def test_the_memory_of_a_step_is_estimated_from_smaller_ones():
-    cells = [speed.Measured("", facts={"pixels": pixels, "peak_gb": 1 + pixels / 1e6}) for pixels in (1e5, 2e5, 4e5)]
-    assert speed.estimated_gb(cells, 10_000_000) == pytest.approx(11)
-    assert speed.estimated_gb(cells[:1], 10_000_000) == 0
+def test_memory_of_a_step_is_extrapolated_from_smaller_ones():
+    cells = [groups.Measured("", facts={"pixels": pixels, "peak_gb": 1 + pixels / 1e6}) for pixels in (1e5, 2e5, 4e5)]
+    assert groups.estimated_gb(cells, 10_000_000) == pytest.approx(11)
+    assert groups.estimated_gb(cells[:1], 10_000_000) == 0
 
 
-@pytest.mark.parametrize("size", [64, 128, 256, 512])
-def test_the_peers_have_our_depth(size):
-    import contestants
-
-    from tf_pix2pix.networks import unet_depth
-
-    assert contestants.unet_depth(size) == unet_depth((size, size))
+def test_the_peers_have_the_depth_of_our_unet():
+    for size in (64, 128, 256, 512):
+        assert contestants.unet_depth(size) == unet_depth((size, size))
 
 
-def test_a_step_of_plain_keras_changes_both_networks():
+def test_a_step_in_plain_keras_changes_both_networks():
     networks = keras_peer.unet(32, 4, depth=3), keras_peer.patchgan(32, 4)
     variables = [variable for network in networks for variable in network.trainable_variables]
     before = [variable.numpy() for variable in variables]
@@ -160,23 +166,23 @@ def test_a_step_of_plain_keras_changes_both_networks():
         assert np.any(variable.numpy() != old), variable.path
 
 
-def test_a_task_is_measured_against_the_trivial_answer(inpaint_run, tmp_path, monkeypatch, capsys):
-    monkeypatch.setattr(sys, "argv", ["tasks.py", f"--run_dir={inpaint_run}", f"--picture={tmp_path}/grid.png"])
+def test_a_task_is_compared_with_its_baseline(inpaint_run, tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr(sys, "argv", ["tasks.py", f"--run_dir={inpaint_run}", f"--grid={tmp_path}/grid.png"])
     tasks.main()
     lines = [line.split(" | ") for line in capsys.readouterr().out.splitlines() if line.startswith("| ")]
     assert [line[0] for line in lines] == [
-        "| inpaint, 3 held out",
-        "| the holes in the mean of the rest",
+        "| inpaint, 3 validation photos",
+        "| holes filled with the mean color",
         "| trained, step 1",
     ]
-    assert all(0 < float(line[1]) < 0.3 for line in lines[1:])  # a fifth of a picture, and its range is 2
+    assert all(0 < float(line[1]) < 0.3 for line in lines[1:])  # L1; a fifth of an image is holes, and its range is 2
     assert images.decode((tmp_path / "grid.png").read_bytes()).shape == (14 + 32 + 4, 7 * (32 + 4) + 4, 3)
 
 
-def test_holes_filled_with_the_mean():
+def test_holes_are_filled_with_the_mean():
     rgba = np.full((1, 2, 2, 4), 1.0, np.float32)
     rgba[0, 0, 0] = 0, 0, 0, -1
     rgba[0, 0, 1, :3] = -0.5
-    filled = tasks.mean_filled(rgba).numpy()[0]
+    filled = tasks.fill_with_mean(rgba).numpy()[0]
     np.testing.assert_allclose(filled[0, 0], 0.5)
     np.testing.assert_array_equal(filled[1], 1.0)

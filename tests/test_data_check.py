@@ -400,10 +400,10 @@ def test_shards_of_photos_are_checked_as_their_folder_is(clean, tmp_path):
     of_folder, of_shards = (check(tmp_path / name, tmp_path / "out", task="edges") for name in ("set", "shards"))
     assert list(found(of_folder)) == list(found(of_shards)) == ["leak_exact"]
     assert of_folder["splits"] == of_shards["splits"] and of_folder["statistics"] == of_shards["statistics"]
-    with pytest.raises(InputError, match="shards holds plain photos, not pairs; give the --task"):
+    with pytest.raises(InputError, match="shards: holds plain photos, not pairs; pass the --task"):
         check(tmp_path / "shards", tmp_path / "out")
     preparing.shards(str(clean), str(tmp_path / "pairs"))
-    with pytest.raises(InputError, match="pairs holds pairs of files; a task takes plain photos"):
+    with pytest.raises(InputError, match="pairs: holds pairs, but a task requires plain photos"):
         check(tmp_path / "pairs", tmp_path / "out", task="edges")
 
 

@@ -225,12 +225,12 @@ def test_the_same_command_resumes_a_run_of_measured_ranges(coloured, capsys):
     [
         (
             ["--output=out", "--output_format=png"],
-            "the model gives floats, which PNG does not hold; take --output_format",
+            "results are floats, which PNG cannot store; use --output_format",
         ),
-        (["--output=out.png"], "the model gives floats, which PNG does not hold"),
-        (["--output=out.jpg"], "--output=out.jpg: results are NPY files; call it out.npy, or .png or .tif or .tiff"),
-        (["--output=out.tif", "--output_format=npy"], "--output=out.tif: results are NPY files; call it out.npy$"),
-        (["--output=out", "--output_format=jpg"], "output_format=jpg is unknown; choose one of png, tiff, npy"),
+        (["--output=out.png"], "results are floats, which PNG cannot store"),
+        (["--output=out.jpg"], "--output=out.jpg: results are NPY files; use out.npy, or .png or .tif or .tiff"),
+        (["--output=out.tif", "--output_format=npy"], "--output=out.tif: results are NPY files; use out.npy$"),
+        (["--output=out", "--output_format=jpg"], "--output_format=jpg: must be one of png, tiff, npy"),
     ],
 )
 def test_files_that_results_cannot_be_are_named(floats, tmp_path, monkeypatch, capsys, flags, message):

@@ -9,11 +9,13 @@ import numpy as np
 import pytest
 import tensorflow as tf
 from conftest import TINY, random_picture, write_picture
+from helpers import make_sides
 from PIL import Image
 from test_training import assert_same_run
 
-from tf_pix2pix import encodings, images, losses, model_card, runs, training
+from tf_pix2pix import images, layers, losses, model_card, runs, training
 from tf_pix2pix.cli.translate import main
+from tf_pix2pix.codecs import CODECS, IMAGES, with_codec
 from tf_pix2pix.errors import InputError, RunError
 from tf_pix2pix.exporting import export, tflite
 from tf_pix2pix.exporting.artifact import Options
@@ -179,7 +181,7 @@ def test_other_classes_than_the_runs_are_not_exported(label_run, tmp_path, monke
 
 def gray_levels_apart(lightness, picture):
     """How far the L of RGB pictures is from that of gray ones, both uint8, at most, of 100."""
-    lab = [encodings.rgb_to_lab(images.to_float(images.with_channels(p, 3)[np.newaxis])) for p in (lightness, picture)]
+    lab = [layers.rgb_to_lab(images.to_float(images.with_channels(p, 3)[np.newaxis])) for p in (lightness, picture)]
     return np.abs(lab[0][..., 0] - lab[1][..., 0]).max()
 
 
@@ -227,11 +229,11 @@ def test_a_given_palette_takes_noisy_label_maps(folder, tmp_path, capsys):
         assert colors_of(target) <= colors_of(COLORS)
 
 
-def step_losses(config, encoding, *batch):
+def step_losses(config, codec, *batch):
     """The losses of the first step, and the generator's output before it."""
-    state = build_state(config, 10, encoding)
-    gen_output = state.generator(encoding.encode_input(batch[0]), training=True)
-    return make_train_step(state, config, encoding)(*batch), gen_output
+    state = build_state(config, 10, codec)
+    gen_output = state.generator(codec.encode_input(batch[0]), training=True)
+    return make_train_step(state, config, codec)(*batch), gen_output
 
 
 def batch_of(input_channels, target_channels):
@@ -243,7 +245,7 @@ def test_the_step_weighs_pixels_with_their_masks(changed):
     config = changed(input_channels=3, output_channels=3, dropout=0.0)
     batch = batch_of(3, 3)
     weights = tf.constant(np.random.default_rng(0).uniform(0, 1, (2, 32, 32, 1)).astype(np.float32))
-    found, gen_output = step_losses(config, encodings.PICTURES, *batch, weights)
+    found, gen_output = step_losses(config, IMAGES, *batch, weights)
     expected = np.mean(losses.l1(gen_output, batch[1], weights))
     assert float(found["gen_l1_loss"]) == pytest.approx(expected, rel=1e-4)
     assert abs(expected - np.mean(losses.l1(gen_output, batch[1]))) > 1e-4
@@ -251,12 +253,12 @@ def test_the_step_weighs_pixels_with_their_masks(changed):
 
 def test_the_step_compares_classes_with_cross_entropy(changed):
     """The networks see 4 channels and give 5; the discriminator sees one-hot targets and probabilities."""
-    encoding = encodings.palettes_encoding(COLORS[:4], COLORS)
+    codec = CODECS["palette"](make_sides(COLORS[:4], COLORS))
     config = changed(input_channels=3, output_channels=3, dropout=0.0, target_encoding="classes")
     batch = batch_of(3, 3)
-    found, logits = step_losses(config, encoding, *batch)
+    found, logits = step_losses(config, codec, *batch)
     assert logits.shape[3] == 5
-    expected = np.mean(losses.cross_entropy(logits, encoding.encode_target(batch[1], batch[0])))
+    expected = np.mean(losses.cross_entropy(logits, codec.encode_target(batch[1], batch[0])))
     assert float(found["gen_cross_entropy_loss"]) == pytest.approx(expected, rel=1e-4)
     assert expected == pytest.approx(np.log(5), abs=0.3)  # untrained
     assert [*found] == ["gen_gan_loss", "gen_cross_entropy_loss", "disc_real_loss", "disc_fake_loss"]
@@ -265,15 +267,15 @@ def test_the_step_compares_classes_with_cross_entropy(changed):
 def test_the_step_compares_a_and_b(changed):
     config = changed(input_channels=1, output_channels=3, dropout=0.0)
     batch = batch_of(1, 3)
-    found, chroma = step_losses(config, encodings.lab_encoding(), *batch)
-    expected = np.mean(np.abs(chroma - encodings.rgb_to_lab(batch[1])[..., 1:] / encodings.CHROMA))
+    found, chroma = step_losses(config, CODECS["lab"](make_sides(1, 3)), *batch)
+    expected = np.mean(np.abs(chroma - layers.rgb_to_lab(batch[1])[..., 1:] / layers.CHROMA_SCALE))
     assert float(found["gen_l1_loss"]) == pytest.approx(expected, rel=1e-3)
 
 
 def test_the_step_compares_what_is_added_with_what_is_missing(changed):
     config = changed(input_channels=3, output_channels=3, dropout=0.0, residual=True)
     batch = batch_of(3, 3)
-    found, added = step_losses(config, runs.make_encoding(config, {}), *batch)
+    found, added = step_losses(config, CODECS["residual"](make_sides(3, 3)), *batch)
     expected = np.mean(np.abs(batch[0] + added - batch[1]))
     assert float(found["gen_l1_loss"]) == pytest.approx(expected, rel=1e-4)
 
@@ -289,7 +291,7 @@ def test_a_residual_run_adds_to_its_input_in_every_form(folder, tmp_path):
 
 
 def test_residual_needs_as_many_channels_on_both_sides(folder, tmp_path):
-    with pytest.raises(InputError, match="inputs, which have 1 channels, the targets 3; give --noresidual"):
+    with pytest.raises(InputError, match="--residual: inputs have 1 channels and targets 3, .* pass --noresidual"):
         train(config_of(folder, "gray", "photo", residual=True), tmp_path / "run")
     assert not (tmp_path / "run").exists()
 
@@ -319,9 +321,9 @@ def looped(monkeypatch):
 )
 def test_palettes_have_the_channels_asked_for(folder, tmp_path, looped, a, b, fields, channels):
     train(config_of(folder, a, b, **fields), tmp_path / "run")
-    state, encoding = looped[2:4]
+    state, codec = looped[2:4]
     config = runs.read_config(tmp_path / "run")
-    model = encodings.of_pictures(state.generator, encoding, config.input_channels)
+    model = with_codec(state.generator, codec, config.input_channels)
     assert (config.input_channels, config.output_channels) == channels
     assert (model.input_shape[3], model.output_shape[3]) == channels
     [palette] = runs.read_palettes(tmp_path / "run", config).values()
@@ -378,7 +380,7 @@ def test_a_pixels_weight_is_that_of_its_place_in_both_pictures(tmp_path, looped,
 @pytest.mark.parametrize("side", ["input", "output"])
 def test_a_range_would_change_a_palettes_colours(folder, side):
     encoding = dict(input_encoding="onehot") if side == "input" else dict(target_encoding="classes")
-    with pytest.raises(InputError, match=f"{side}_range=0.0,100.0: the colours of a palette"):
+    with pytest.raises(InputError, match=f"{side}_range=0.0,100.0: palettes have no value range"):
         config_of(folder, "label", "other", **encoding, **{f"{side}_range": (0.0, 100.0)})
 
 
@@ -390,7 +392,7 @@ def test_colours_that_the_palette_has_not_are_said_when_they_are_translated(labe
         capsys.readouterr()
         assert main(["translate", f"--model={model}", f"{tmp_path / 'in'}", f"--output={tmp_path}/{number}"]) == 0
         said = capsys.readouterr().err
-        assert re.search("1 have colours that the model's palette has not.*strange.png .100.00% of its pixels.", said)
+        assert re.search("1 have colors that the model's palette lacks.*strange.png .100.00% of its pixels.", said)
         assert "known.png" not in said
 
 

@@ -11,9 +11,10 @@ import tensorflow as tf
 from ai_edge_litert import schema_py_generated as schema
 from ai_edge_litert.interpreter import Interpreter
 from conftest import random_picture
+from helpers import make_sides
 
 from tf_pix2pix import exporting, images, model_card, runtimes
-from tf_pix2pix.encodings import of_pictures, palettes_encoding
+from tf_pix2pix.codecs import CODECS, with_codec
 from tf_pix2pix.errors import InputError, RunError
 from tf_pix2pix.exporting import tflite
 from tf_pix2pix.exporting.artifact import Options, Source
@@ -255,10 +256,10 @@ def test_palettes_are_exact_in_int8(tmp_path):
     What the converter makes of tf.one_hot, of a table of floats or of a division is quantised, and does not.
     """
     colors = np.array([[0, 0, 0], [255, 255, 255], [1, 0, 0], [128, 127, 90], [129, 127, 90], [255, 254, 0]], np.uint8)
-    encoding = palettes_encoding(colors, colors)
+    codec = CODECS["palette"](make_sides(colors, colors))
     inputs = keras.Input((None, None, 6))
     convolution = keras.layers.Conv2D(6, 1, use_bias=False)
-    generator = of_pictures(keras.Model(inputs, convolution(inputs)), encoding, 3)
+    generator = with_codec(keras.Model(inputs, convolution(inputs)), codec, 3)
     convolution.set_weights([np.eye(6)[np.newaxis, np.newaxis]])
     pictures = [colors[np.random.default_rng(seed).integers(0, 6, (32, 32))] for seed in range(4)]
     source = Source(generator, (32, 32), 3, 3, train_inputs=pictures[1:], card=CARD, has_palette=True)

@@ -3,11 +3,11 @@
 import numpy as np
 import pytest
 from conftest import TINY, random_deep, random_picture
+from tf_pix2pix.formats import formats_of, with_formats
 
 from tf_pix2pix.config import TrainConfig
 from tf_pix2pix.datasets.pairs import Pairs
 from tf_pix2pix.errors import InputError
-from tf_pix2pix.formats import formats_of, with_formats
 from tf_pix2pix.images import EIGHT_BITS, Format
 from tf_pix2pix.input_pipeline import held_out_batches, prepare, training_batches, with_channels
 

@@ -1,23 +1,19 @@
-"""Files of more than 8 bits, TIFF and NPY. What has 8 bits is in test_images.py."""
-
 import importlib.util
 import io
+import re
 import struct
 import warnings
-import zlib
 
 import numpy as np
 import pytest
 import tifffile
-from conftest import random_deep
+from helpers import encode, random_deep, random_image, with_chunk
 from PIL import Image
-from test_images import encoded
 
-from tf_pix2pix import images
+from tf_pix2pix import files, images
 
-FORMATS = [
-    (format, dtype) for format in images.WRITTEN for dtype in images.DEPTHS if (format, dtype) != ("png", "float32")
-]
+ORIENTATION = 0x0112
+WRITABLE = [(name, depth) for name in images.WRITTEN for depth in images.DEPTHS if (name, depth) != ("png", "float32")]
 
 
 def tiff(array: np.ndarray, **options) -> bytes:
@@ -32,36 +28,73 @@ def npy(array) -> bytes:
     return file.getvalue()
 
 
-def with_chunk(png: bytes, kind: bytes, data: bytes) -> bytes:
-    """A PNG with one chunk more, behind its header."""
-    chunk = struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
-    return png[:33] + chunk + png[33:]
+@pytest.mark.parametrize("file_format", ["PNG", "BMP"])
+@pytest.mark.parametrize("channels", [1, 3])
+def test_lossless_files_return_their_pixels(file_format, channels):
+    image = random_image(0, 6, 9, channels)
+    file = encode(Image.fromarray(image[:, :, 0] if channels == 1 else image), file_format)
+    np.testing.assert_array_equal(images.decode(file), image)
+
+
+@pytest.mark.parametrize(
+    ("file_format", "options"), [("WEBP", {"lossless": True}), ("GIF", {}), ("JPEG", {"quality": 95})]
+)
+def test_lossy_formats_are_read(file_format, options):
+    gradient = np.broadcast_to(np.arange(0, 240, 6, dtype=np.uint8)[:, None, None], (40, 40, 3))
+    decoded = images.decode(encode(Image.fromarray(gradient), file_format, **options))
+    assert decoded.shape == (40, 40, 3)
+    assert np.abs(decoded.astype(int) - gradient).max() <= 3  # JPEG's own error at this quality on a ramp
+
+
+def test_every_mode_becomes_gray_rgb_or_rgba():
+    rgba = random_image(1, 5, 5, 4)
+    indexed = Image.new("P", (5, 5), 1)
+    indexed.putpalette([0, 0, 0, 10, 20, 30])
+    bits = rgba[:, :, :1] > 127
+    red, blue = (Image.new("RGB", (5, 5), color) for color in ((255, 0, 0), (0, 0, 255)))
+    for file, expected in (
+        (encode(Image.fromarray(rgba)), rgba),
+        (encode(Image.fromarray(rgba[:, :, [0, 3]])), rgba[:, :, [0, 0, 0, 3]]),  # gray and alpha
+        (encode(indexed), np.full((5, 5, 3), [10, 20, 30])),
+        (encode(indexed, transparency=1), np.full((5, 5, 4), [10, 20, 30, 0])),
+        (encode(Image.fromarray(bits[:, :, 0])), bits * 255),
+        (encode(red, "GIF", save_all=True, append_images=[blue]), np.asarray(red)),  # the first frame
+    ):
+        np.testing.assert_array_equal(images.decode(file), expected)
+    cmyk = images.decode(encode(Image.new("CMYK", (8, 8), (0, 255, 255, 0)), "JPEG"))
+    assert np.abs(cmyk - np.array([255, 0, 0])).max() <= 3  # JPEG's own error
 
 
 @pytest.mark.parametrize("channels", [1, 3, 4])
-@pytest.mark.parametrize(("format", "dtype"), FORMATS)
-def test_what_is_written_is_read(tmp_path, format, dtype, channels):
-    picture = random_deep(0, 7, 5, channels, dtype)
-    path = tmp_path / f"a{images.WRITTEN[format][-1].upper()}"
-    images.write(path, picture)
-    read = images.decode(path.read_bytes())
-    assert read.dtype == dtype
-    np.testing.assert_array_equal(read, picture)
-    assert path.read_bytes() == images.encode(picture, format)
+@pytest.mark.parametrize(("file_format", "depth"), WRITABLE)
+def test_written_files_return_their_pixels(tmp_path, file_format, depth, channels):
+    image = random_deep(0, 7, 5, channels, depth)
+    path = tmp_path / f"a{images.WRITTEN[file_format][-1].upper()}"
+    images.write(path, image)
+    decoded = images.decode(path.read_bytes())
+    assert decoded.dtype == depth
+    np.testing.assert_array_equal(decoded, image)
+    assert path.read_bytes() == images.encode(image, file_format)
 
 
-def test_png_holds_no_floats(tmp_path):
-    with pytest.raises(ValueError, match="PNG holds no float32; NPY and TIFF do"):
-        images.write(tmp_path / "a.png", random_deep(0, 4, 4, 1, "float32"))
-    assert list(tmp_path.iterdir()) == []
+def test_a_file_is_written_whole_or_not_at_all(tmp_path, monkeypatch):
+    image = random_image(4, 7, 5, 1)
+    images.write_png(tmp_path / "a.any", image)
+    np.testing.assert_array_equal(images.decode((tmp_path / "a.any").read_bytes()), image)
+    with pytest.raises(ValueError, match="PNG does not hold float32; write NPY or TIFF"):
+        images.write(tmp_path / "b.png", image.astype(np.float32))
+    with monkeypatch.context() as patch, pytest.raises(OSError, match="disk full"):
+        patch.setattr(files.os, "replace", lambda *paths: (_ for _ in ()).throw(OSError("disk full")))
+        images.write_png(tmp_path / "c.png", image)
+    assert [path.name for path in tmp_path.iterdir()] == ["a.any"]
 
 
 def test_transparency_of_16_bits_becomes_alpha():
-    gray, rgb = random_deep(0, 4, 6, 1), random_deep(1, 4, 6, 3)
-    for picture in (gray, rgb):
-        colour = struct.pack(f">{picture.shape[2]}H", *picture[2, 3])
-        decoded = images.decode(with_chunk(images.encode(picture), b"tRNS", colour))
-        np.testing.assert_array_equal(decoded[:, :, :3], np.broadcast_to(picture, (4, 6, 3)))
+    for channels in (1, 3):
+        image = random_deep(channels, 4, 6, channels)
+        color = struct.pack(f">{channels}H", *image[2, 3])
+        decoded = images.decode(with_chunk(images.encode(image), b"tRNS", color))
+        np.testing.assert_array_equal(decoded[:, :, :3], np.broadcast_to(image, (4, 6, 3)))
         expected = np.full((4, 6), 65535)
         expected[2, 3] = 0
         np.testing.assert_array_equal(decoded[:, :, 3], expected)
@@ -71,52 +104,49 @@ def test_transparency_of_16_bits_becomes_alpha():
 
 
 @pytest.mark.parametrize("orientation", range(10))
-def test_exif_turns_deep_pictures_as_it_turns_others(orientation):
+def test_every_format_is_turned_upright_by_its_orientation(orientation):
     exif = Image.Exif()
-    exif[0x0112] = orientation
+    exif[ORIENTATION] = orientation
     shallow = random_deep(0, 5, 8, 3, "uint8")
-    expected = images.with_depth(
-        images.decode(encoded(Image.fromarray(shallow), "PNG", exif=exif)), images.Format("uint16")
-    )
-    deep = images.with_depth(shallow, images.Format("uint16"))
+    upright = images.decode(encode(Image.fromarray(shallow), exif=exif))
+    assert upright.shape == ((8, 5, 3) if orientation in (5, 6, 7, 8) else (5, 8, 3))
+    deep, expected = images.with_depth(shallow, "uint16"), images.with_depth(upright, "uint16")
     block = exif.tobytes().removeprefix(b"Exif\0\0")
     np.testing.assert_array_equal(images.decode(with_chunk(images.encode(deep), b"eXIf", block)), expected)
-    tag = [(0x0112, "H", 1, orientation, True)]
+    tag = [(ORIENTATION, "H", 1, orientation, True)]
     np.testing.assert_array_equal(images.decode(tiff(deep, photometric="rgb", extratags=tag)), expected)
-    eight = tiff(shallow, photometric="rgb", extratags=tag)
-    np.testing.assert_array_equal(257 * images.decode(eight).astype(int), expected)
+    np.testing.assert_array_equal(images.decode(tiff(shallow, photometric="rgb", extratags=tag)), upright)
 
 
-def test_every_kind_of_tiff_is_read():
-    deep, floats = random_deep(0, 6, 9, 3), random_deep(1, 6, 9, 1, "float32")
-    gray = deep[:, :, 0]
-    signed = gray.astype(int) - 2**15
-    kinds = {
-        "uncompressed": (tiff(deep, photometric="rgb"), deep),
-        "planes apart": (tiff(np.moveaxis(deep, 2, 0), photometric="rgb", planarconfig="separate"), deep),
-        "big-endian": (tiff(deep, photometric="rgb", byteorder=">"), deep),
-        "big": (tiff(deep, photometric="rgb", bigtiff=True), deep),
-        "tiles": (tiff(np.tile(deep, (4, 4, 1)), photometric="rgb", tile=(16, 16)), np.tile(deep, (4, 4, 1))),
-        "white is zero": (tiff(gray, photometric="miniswhite"), 65535 - deep[:, :, :1]),
-        "pages": (tiff(np.stack([gray, gray // 2]), photometric="minisblack"), deep[:, :, :1]),
-        "signed": (tiff(signed.astype(np.int16)), signed[:, :, np.newaxis].astype(np.float32)),
-        "double": (tiff(floats[:, :, 0].astype(np.float64)), floats),
-        "8 bits": (tiff((deep // 257).astype(np.uint8), photometric="rgb"), deep // 257),
-        "palette": (encoded(Image.fromarray((gray // 257).astype(np.uint8)).quantize(4), "TIFF"), None),
-        "1 bit": (encoded(Image.fromarray(gray > 2**15), "TIFF"), (deep[:, :, :1] > 2**15) * 255),
-        "LZW of 8 bits": (
-            encoded(Image.fromarray((gray // 257).astype(np.uint8)), "TIFF", compression="tiff_lzw"),
-            deep[:, :, :1] // 257,
-        ),
-    }
-    alpha = tiff(deep[:, :, :2], photometric="minisblack", planarconfig="contig", extrasamples=["unassalpha"])
-    kinds["gray and alpha"] = (alpha, deep[:, :, [0, 0, 0, 1]])
-    for name, (data, expected) in kinds.items():
-        decoded = images.decode(data)
-        if expected is None:
-            assert decoded.shape == (6, 9, 3), name
-        else:
-            np.testing.assert_array_equal(decoded, expected, err_msg=name)
+DEEP, FLOATS = random_deep(0, 6, 9, 3), random_deep(1, 6, 9, 1, "float32")
+GRAY = DEEP[:, :, 0]
+SIGNED = (GRAY.astype(int) - 2**15)[:, :, np.newaxis]
+TILED = np.tile(DEEP, (4, 4, 1))
+EIGHT_BITS = (DEEP // 257).astype(np.uint8)
+QUANTIZED = Image.fromarray(EIGHT_BITS[:, :, 0]).quantize(4)
+GRAY_ALPHA = dict(photometric="minisblack", planarconfig="contig", extrasamples=["unassalpha"])
+TIFFS = {
+    "uncompressed": (tiff(DEEP, photometric="rgb"), DEEP),
+    "separate planes": (tiff(np.moveaxis(DEEP, 2, 0), photometric="rgb", planarconfig="separate"), DEEP),
+    "big-endian": (tiff(DEEP, photometric="rgb", byteorder=">"), DEEP),
+    "BigTIFF": (tiff(DEEP, photometric="rgb", bigtiff=True), DEEP),
+    "tiles": (tiff(TILED, photometric="rgb", tile=(16, 16)), TILED),
+    "white is zero": (tiff(GRAY, photometric="miniswhite"), 65535 - DEEP[:, :, :1]),
+    "pages": (tiff(np.stack([GRAY, GRAY // 2]), photometric="minisblack"), DEEP[:, :, :1]),
+    "signed": (tiff(SIGNED[:, :, 0].astype(np.int16)), SIGNED),
+    "double": (tiff(FLOATS[:, :, 0].astype(np.float64)), FLOATS),
+    "gray and alpha": (tiff(DEEP[:, :, :2], **GRAY_ALPHA), DEEP[:, :, [0, 0, 0, 1]]),
+    "8 bits": (tiff(EIGHT_BITS, photometric="rgb"), EIGHT_BITS),
+    "palette": (encode(QUANTIZED, "TIFF"), np.asarray(QUANTIZED.convert("RGB"))),
+    "1 bit": (encode(Image.fromarray(GRAY > 2**15), "TIFF"), (DEEP[:, :, :1] > 2**15) * 255),
+    "8-bit LZW": (encode(Image.fromarray(EIGHT_BITS), "TIFF", compression="tiff_lzw"), EIGHT_BITS),
+}
+
+
+@pytest.mark.parametrize("name", TIFFS)
+def test_every_kind_of_tiff_is_read(name):
+    file, expected = TIFFS[name]
+    np.testing.assert_array_equal(images.decode(file), expected)
 
 
 @pytest.mark.parametrize(
@@ -128,77 +158,99 @@ def test_every_kind_of_tiff_is_read():
         (np.linspace(0, 1, 12, dtype=np.float16).reshape(3, 4), np.linspace(0, 1, 12, dtype="f2").reshape(3, 4)),
     ],
 )
-def test_arrays_of_other_kinds_become_one_of_the_depths(array, expected):
+def test_arrays_of_other_types_become_one_of_the_depths(array, expected):
     decoded = images.decode(npy(array))
     assert decoded.dtype.name in images.DEPTHS
     assert decoded.dtype.isnative
     np.testing.assert_array_equal(decoded[:, :, 0], expected)
 
 
+def claim_size(data: bytes, side: int) -> bytes:
+    """A 16x16 TIFF whose header claims side x side pixels."""
+    for tag in (256, 257):  # width and height
+        data = data.replace(struct.pack("<HHII", tag, 4, 1, 16), struct.pack("<HHII", tag, 4, 1, side))
+        data = data.replace(struct.pack("<HHIHH", tag, 3, 1, 16, 0), struct.pack("<HHIHH", tag, 3, 1, side, 0))
+    return data
+
+
+PHOTO = Image.fromarray(random_image(3, 64, 64))
+HUGE_HEADER = with_chunk(bytes(33), b"IHDR", struct.pack(">IIBBBBB", 60000, 60000, 8, 2, 0, 0, 0))[33:]
+UNKNOWN = "not a PNG, JPEG, BMP, GIF, WebP, TIFF or NPY image"
+
+
 @pytest.mark.parametrize(
     ("data", "message"),
     [
-        (npy(np.zeros(5)), "it is an array of 5 values, not height x width x 1, 3 or 4"),
-        (npy(np.zeros((3, 4, 2))), "it is an array of 3x4x2 values"),
-        (npy(np.zeros((2, 3, 4, 1))), "it is an array of 2x3x4x1 values"),
-        (npy(np.zeros((0, 4))), "it is an array of 0x4 values"),
-        (npy(np.float32(3)), "it is an array of no values"),
-        (npy(np.zeros((3, 4), complex)), "it holds complex128, which are no real numbers"),
-        (npy(np.array([[None]])), "it cannot be decoded: Object arrays cannot be loaded"),
-        (npy(np.full((3, 4), np.nan)), "it holds values that are not finite"),
-        (npy(np.full((3, 4), 1e300)), "it holds values that are not finite, or too large for float32"),
-        (npy(np.full((3, 4), 2**24 + 1)), "it holds int64 that float32 does not hold exactly; save it as floats"),
-        (npy(np.zeros((30, 40)))[:-1], "it cannot be decoded"),
-        (images.encode(random_deep(0, 20, 20, 3))[:-500], "it cannot be decoded"),
-        (tiff(random_deep(0, 20, 20, 3), photometric="rgb")[:-500], "it cannot be decoded"),
-        (tiff(random_deep(0, 20, 20, 3), photometric="rgb", compression="zlib")[:-500], "it cannot be decoded"),
+        (b"", "the file is empty; replace it"),
+        (b"text", UNKNOWN),
+        (encode(Image.new("RGB", (4, 4)), "PPM"), UNKNOWN),
+        (encode(PHOTO)[:3000], r"damaged or truncated \(.*\); replace it"),
+        (encode(PHOTO, "JPEG")[:1500], "damaged or truncated"),
+        (images.encode(random_deep(0, 20, 20, 3))[:-500], "damaged or truncated"),
+        (npy(np.zeros((30, 40)))[:-1], "damaged or truncated"),
+        (npy(np.array([[None]])), r"damaged or truncated \(Object arrays cannot be loaded"),
+        (tiff(random_deep(0, 20, 20, 3), photometric="rgb")[:-500], "damaged or truncated"),
+        (tiff(random_deep(0, 20, 20, 3), photometric="rgb", compression="zlib")[:-500], "damaged or truncated"),
+        (encode(PHOTO)[:8] + HUGE_HEADER + encode(PHOTO)[33:], "too many pixels; cut it into smaller images"),
+        (
+            claim_size(tiff(random_deep(0, 16, 16, 1)[:, :, 0], compression="zlib"), 60000),
+            "60000x60000 pixels are too many; cut it into smaller images",
+        ),
+        (npy(np.zeros(5)), "an array of 5 values is not an image; save height x width x 1, 3 or 4"),
+        (npy(np.zeros((3, 4, 2))), "an array of 3x4x2 values"),
+        (npy(np.zeros((2, 3, 4, 1))), "an array of 2x3x4x1 values"),
+        (npy(np.zeros((0, 4))), "an array of 0x4 values"),
+        (npy(np.float32(3)), "an array of no values"),
+        (npy(np.zeros((3, 4), complex)), "values of complex128 are not supported; save real numbers"),
+        (npy(np.full((3, 4), np.nan)), "values that are not finite"),
+        (npy(np.full((3, 4), 1e300)), "values that are not finite, or too large for float32; remove them"),
+        (npy(np.full((3, 4), 2**24 + 1)), "int64 values that float32 does not hold exactly; save them as floats"),
         (
             tiff(random_deep(0, 4, 4, 4), photometric="rgb", extrasamples=["assocalpha"]),
-            r"it has 4 channels of 16 bits \(RGB, premultiplied alpha\); save it as gray, RGB or RGBA, not",
+            r"TIFF of 4 channels of 16 bits \(RGB, premultiplied alpha\) is not supported; save it as gray, RGB or",
         ),
-        (tiff(random_deep(0, 4, 4, 4), photometric="separated"), r"it has 4 channels of 16 bits \(SEPARATED\)"),
-        (tiff(random_deep(0, 4, 4, 5), photometric="minisblack", planarconfig="contig"), "it has 5 channels of 16"),
-        (encoded(Image.new("LAB", (4, 4)), "TIFF"), "it has pixels of mode LAB; save it as gray, RGB or RGBA"),
+        (tiff(random_deep(0, 4, 4, 4), photometric="separated"), r"TIFF of 4 channels of 16 bits \(SEPARATED\)"),
+        (tiff(random_deep(0, 4, 4, 5), photometric="minisblack", planarconfig="contig"), "TIFF of 5 channels of 16"),
+        (encode(Image.new("LAB", (4, 4)), "TIFF"), "pixels of mode LAB are not supported; save it as gray, RGB or"),
     ],
+    ids=lambda value: value[:30] if isinstance(value, str) else "",
 )
-def test_what_cannot_be_used_says_why(data, message):
+def test_files_that_cannot_be_used_are_explained(data, message):
     with pytest.raises(ValueError, match=f"^{message}"):
         images.decode(data)
 
 
-def test_a_compression_that_needs_more_says_what():
-    gray = random_deep(0, 6, 9, 1)
-    data = encoded(Image.fromarray(gray[:, :, 0]), "TIFF", compression="tiff_lzw")
+def test_a_tiff_compression_names_the_package_that_reads_it():
+    data = encode(Image.fromarray(GRAY), "TIFF", compression="tiff_lzw")
     if importlib.util.find_spec("imagecodecs"):
-        np.testing.assert_array_equal(images.decode(data), gray)
+        np.testing.assert_array_equal(images.decode(data)[:, :, 0], GRAY)
     else:
-        with pytest.raises(ValueError, match=r"its compression \(LZW\) needs imagecodecs: pip install 'tf_pix2pix\[t"):
+        message = re.escape("TIFF compression LZW needs imagecodecs: pip install 'tf_pix2pix[tiff]', or save")
+        with pytest.raises(ValueError, match=message):
             images.decode(data)
 
 
-def test_sizes_that_only_headers_have_are_refused_before_memory_is_taken():
-    data = tiff(random_deep(0, 16, 16, 1)[:, :, 0], compression="zlib")
-    for tag in (256, 257):  # width and height
-        data = data.replace(struct.pack("<HHII", tag, 4, 1, 16), struct.pack("<HHII", tag, 4, 1, 60000))
-        data = data.replace(struct.pack("<HHIHH", tag, 3, 1, 16, 0), struct.pack("<HHIHH", tag, 3, 1, 60000, 0))
-    with pytest.raises(ValueError, match="it cannot be decoded: 60000x60000 pixels are too many"):
-        images.decode(data)
-
-
-@pytest.mark.parametrize("format", ["png", "tiff", "npy"])
-def test_damaged_files_are_pictures_or_value_errors(format):
-    whole = images.encode(random_deep(9, 20, 30, 3), format)
+@pytest.mark.parametrize("name", ["PNG", "JPEG", "BMP", "WEBP", "16-bit png", "16-bit tiff", "16-bit npy"])
+def test_damaged_files_are_decoded_or_raise_value_error(name):
+    """Libraries raise nearly anything for damaged metadata; only ValueError may pass."""
+    if name.startswith("16-bit "):
+        whole, trials = images.encode(random_deep(9, 20, 30, 3), name.removeprefix("16-bit ")), 200
+    else:
+        exif = Image.Exif()
+        exif[ORIENTATION], exif[0x010F], exif[0x8769] = 6, "maker", {0x9003: "2020:01:01 00:00:00", 0x829A: 0.01}
+        options = {} if name == "BMP" else {"exif": exif}
+        whole, trials = encode(Image.fromarray(random_image(9, 20, 30)), name, **options), 1500
     rng = np.random.default_rng(0)
     refused = 0
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # Pillow's, about the damaged metadata
-        for _ in range(200):
+        for _ in range(trials):
             damaged = bytearray(whole)
-            for position in rng.integers(0, min(len(whole), 300), rng.integers(1, 4)):
+            for position in rng.integers(0, min(len(whole), 400), rng.integers(1, 4)):
                 damaged[position] ^= 1 << rng.integers(8)
             try:
                 assert images.decode(bytes(damaged)).dtype.name in images.DEPTHS
             except ValueError:
                 refused += 1
-    assert refused
-    assert (refused < 200) == (format != "png")  # in which every byte is checked
+    assert 0 < refused
+    assert refused < trials or name == "16-bit png"  # in which every byte is checked

@@ -3,7 +3,8 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from tf_pix2pix import convolutions, inference
+from tf_pix2pix import inference
+from tf_pix2pix.cpu import convolutions
 from tf_pix2pix.inference import (
     any_size,
     fitting_side,

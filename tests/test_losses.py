@@ -45,28 +45,28 @@ def test_per_example_keeps_the_batch():
 
 
 def test_the_gradient_penalty_of_a_linear_critic_is_known():
-    # critic(x) = sum of w x: its gradient is w everywhere, so the penalty is (|w| - 1)^2 whatever the pictures.
+    # critic(x) = sum of w x: its gradient is w everywhere, so the penalty is (|w| - 1)^2 for all images.
     weights = np.random.default_rng(0).normal(size=(1, 4, 4, 3)).astype(np.float32)
 
     def critic(image):
         return tf.reduce_sum(image * weights, axis=[1, 2, 3])[:, None, None, None]
 
-    pictures = np.random.default_rng(1).normal(size=(2, 2, 4, 4, 3)).astype(np.float32)
+    real, fake = np.random.default_rng(1).normal(size=(2, 2, 4, 4, 3)).astype(np.float32)
     mix = np.full((2, 1, 1, 1), 0.3, np.float32)
     expected = (np.linalg.norm(weights) - 1) ** 2
-    np.testing.assert_allclose(gradient_penalty(critic, pictures[0], pictures[1], mix), [expected] * 2, rtol=1e-5)
+    np.testing.assert_allclose(gradient_penalty(critic, real, fake, mix), [expected] * 2, rtol=1e-5)
 
 
-def test_the_gradient_penalty_is_taken_between_the_pictures():
+def test_the_gradient_penalty_is_taken_between_the_images():
     # critic(x) = sum of x^2 / 2: its gradient is x itself.
     real, fake = np.full((1, 1, 1, 1), 4.0, np.float32), np.full((1, 1, 1, 1), 2.0, np.float32)
 
     def critic(image):
         return tf.square(image) / 2
 
-    for mix, place in ((0.0, 2.0), (0.25, 2.5), (1.0, 4.0)):
+    for mix, position in ((0.0, 2.0), (0.25, 2.5), (1.0, 4.0)):
         mixing = np.full((1, 1, 1, 1), mix, np.float32)
-        np.testing.assert_allclose(gradient_penalty(critic, real, fake, mixing), [(place - 1) ** 2], rtol=1e-5)
+        np.testing.assert_allclose(gradient_penalty(critic, real, fake, mixing), [(position - 1) ** 2], rtol=1e-5)
 
 
 def test_the_gradient_penalty_has_a_finite_gradient_where_the_critic_is_flat():
@@ -76,7 +76,7 @@ def test_the_gradient_penalty_has_a_finite_gradient_where_the_critic_is_flat():
     assert np.isfinite(tape.gradient(penalty, weight))
 
 
-def test_weights_are_those_of_a_mean():
+def test_weights_make_a_weighted_mean():
     values = np.random.default_rng(0).uniform(0, 2, (2, 4, 5, 3)).astype(np.float32)
     weights = np.random.default_rng(1).uniform(0, 1, (2, 4, 5, 1)).astype(np.float32)
     expected = [np.average(v, weights=np.repeat(w, 3, axis=2)) for v, w in zip(values, weights, strict=True)]
@@ -86,7 +86,7 @@ def test_weights_are_those_of_a_mean():
     np.testing.assert_allclose(l1(values, 0 * values, weights)[1], 0.0)
 
 
-def test_cross_entropy_is_minus_the_log_of_the_right_ones_probability():
+def test_cross_entropy_is_minus_the_log_of_the_true_classs_probability():
     logits = np.random.default_rng(0).normal(0, 3, (2, 4, 5, 6)).astype(np.float32)
     labels = np.random.default_rng(1).integers(0, 6, (2, 4, 5))
     probabilities = np.exp(logits) / np.exp(logits).sum(axis=3, keepdims=True)

@@ -451,7 +451,7 @@ def test_a_killed_command_leaves_whole_files_and_goes_on(tmp_path):
     for number in range(40):
         write_picture(tmp_path / "in" / f"{number}.bmp", random_picture(number, 500, 1000))
     out = tmp_path / "out"
-    command = [sys.executable, "-m", "tf_pix2pix.cli.prepare", "cut", "in", "--output=out"]
+    command = [sys.executable, "-m", "tf_pix2pix", "prepare", "cut", "in", "--output=out"]
     process = subprocess.Popen(
         command, cwd=tmp_path, env={**os.environ, "PYTHONPATH": str(REPOSITORY)}, stderr=subprocess.DEVNULL
     )

@@ -1,4 +1,4 @@
-"""The published sets: tiny archives from a server on this machine or placed by hand, and the real one where it is."""
+"""The published sets (published.py, archive.py): tiny archives, placed by hand or served locally, and the real one."""
 
 import functools
 import http.server
@@ -16,36 +16,35 @@ import pytest
 import tensorflow_datasets as tfds
 from PIL import Image
 
-from tf_pix2pix.datasets import published
+from tf_pix2pix.datasets import archive, published
 from tf_pix2pix.errors import InputError, RunError
 
-REAL_DATASETS = Path(__file__).resolve().parents[2] / "shared" / "datasets"
 COUNTS = {"train": 5, "val": 3, "test": 2}
-NOWHERE = "http://127.0.0.1:9/"  # the discard port: connections are refused
+UNREACHABLE = "http://127.0.0.1:9/"  # the discard port refuses connections
 
 
 @pytest.fixture(autouse=True)
 def default_dir(tmp_path, monkeypatch):
-    """TFDS' default folder is a temporary one, and the published address cannot be reached."""
+    """TFDS' default folder, a temporary one here; the published address is unreachable."""
     monkeypatch.setenv("TFDS_DATA_DIR", str(tmp_path / "default"))
-    monkeypatch.setattr(published, "BASE_ADDRESS", NOWHERE)
+    monkeypatch.setattr(archive, "BASE_ADDRESS", UNREACHABLE)
     return tmp_path / "default"
 
 
-def picture(number: int, width: int = 32) -> bytes:
-    """A JPEG, black on the left and gray of brightness `number` on the right."""
+def jpeg(brightness: int, width: int = 32) -> bytes:
+    """A JPEG: the left half is black, the right half gray of this brightness."""
     pixels = np.zeros((16, width, 3), np.uint8)
-    pixels[:, width // 2 :] = number % 256
+    pixels[:, width // 2 :] = brightness % 256
     buffer = io.BytesIO()
     Image.fromarray(pixels).save(buffer, format="JPEG", quality=95)
     return buffer.getvalue()
 
 
-def members(name="facades", counts=None) -> dict[str, bytes]:
-    """The files of a tiny archive: the right side's brightness is the file's number, counted over all splits."""
-    numbers = itertools.count(10)
+def make_files(name="facades", counts=None) -> dict[str, bytes]:
+    """The files of a tiny published set, with brightness 10, 11, ... across all splits."""
+    brightness = itertools.count(10)
     files = [f"{name}/{split}/{i}.jpg" for split, n in (counts or COUNTS).items() for i in range(1, n + 1)]
-    return {file: picture(next(numbers)) for file in files}
+    return {file: jpeg(next(brightness)) for file in files}
 
 
 def write_archive(path: Path, files: dict[str, bytes]) -> Path:
@@ -58,7 +57,21 @@ def write_archive(path: Path, files: dict[str, bytes]) -> Path:
     return path
 
 
-def brightness(pairs, index: int) -> int:
+def write_folder(folder: Path, files: dict[str, bytes]) -> None:
+    for name, content in files.items():
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        (folder / name).write_bytes(content)
+
+
+@pytest.fixture
+def facades(tmp_path):
+    """The files of a tiny facades archive that lies in tmp_path."""
+    files = make_files()
+    write_archive(tmp_path / "facades.tar.gz", files)
+    return files
+
+
+def read_brightness(pairs, index: int) -> int:
     a, b = pairs.read(index)
     assert a.shape == b.shape == (16, 16, 3) and a.dtype == b.dtype == np.uint8
     assert a.max() < 5
@@ -66,7 +79,7 @@ def brightness(pairs, index: int) -> int:
 
 
 def by_name(pairs) -> dict[str, int]:
-    return {name: brightness(pairs, i) for i, name in enumerate(pairs.names)}
+    return {name: read_brightness(pairs, i) for i, name in enumerate(pairs.names)}
 
 
 def expected(files: dict[str, bytes], split: str) -> dict[str, int]:
@@ -75,16 +88,16 @@ def expected(files: dict[str, bytes], split: str) -> dict[str, int]:
 
 def assert_nothing_prepared(folder: Path) -> None:
     kept = [path for path in folder.rglob("*") if path.is_file() and path.parent.name != ".config"]
-    assert [path for path in kept if not path.name.endswith(".tar.gz")] == []
+    assert [path for path in kept if not path.name.endswith((".tar.gz", ".jpg"))] == []
     assert not list(folder.rglob("incomplete*")) and not list(folder.rglob("*.tmp.*"))
 
 
 class Server(http.server.ThreadingHTTPServer):
-    """Serves a folder and counts requests; cut_to: how many bytes of a file's body really arrive."""
+    """Serves a folder and counts requests. cut_to: the number of bytes after which a body breaks off."""
 
     requests = 0
     cut_to = None
-    says_length = True
+    sends_length = True
 
 
 class Handler(http.server.SimpleHTTPRequestHandler):
@@ -94,7 +107,7 @@ class Handler(http.server.SimpleHTTPRequestHandler):
             return super().do_GET()
         content = Path(self.translate_path(self.path)).read_bytes()
         self.send_response(200)
-        if self.server.says_length:
+        if self.server.sends_length:
             self.send_header("Content-Length", str(len(content)))
         self.end_headers()
         self.wfile.write(content[: self.server.cut_to])
@@ -115,51 +128,57 @@ def server(tmp_path, monkeypatch):
         server.folder = folder
         thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02})
         thread.start()
-        monkeypatch.setattr(published, "BASE_ADDRESS", f"http://127.0.0.1:{server.server_port}/")
+        monkeypatch.setattr(archive, "BASE_ADDRESS", f"http://127.0.0.1:{server.server_port}/")
         yield server
         server.shutdown()
         thread.join()
 
 
-def test_download_prepare_read_and_no_network_the_second_time(server, tmp_path):
-    files = members()
+def test_download_happens_once(server, tmp_path):
+    files = make_files()
     write_archive(server.folder / "facades.tar.gz", files)
     for split, pairs in published.load("facades", data_dir=tmp_path / "data").items():
         assert by_name(pairs) == expected(files, split)
-        assert len(pairs) == COUNTS[split] and pairs.verified
-    asked = server.requests
-    assert asked > 0
-    again = published.load("facades", data_dir=tmp_path / "data")
-    assert server.requests == asked
-    assert by_name(again["train"]) == expected(files, "train")
-
-
-def test_a_downloaded_archive_is_kept_and_needs_no_network_again(server, tmp_path):
-    write_archive(server.folder / "facades.tar.gz", members())
+        assert len(pairs) == COUNTS[split] and pairs.uniform
+    requests = server.requests
+    assert requests > 0
     published.load("facades", data_dir=tmp_path / "data")
-    shutil.rmtree(tmp_path / "data" / "pix2pix")
-    asked = server.requests
-    assert len(published.load("facades", data_dir=tmp_path / "data")["train"]) == 5
-    assert server.requests == asked
+    shutil.rmtree(tmp_path / "data" / "pix2pix")  # the archive itself is kept
+    assert by_name(published.load("facades", data_dir=tmp_path / "data")["train"]) == expected(files, "train")
+    assert server.requests == requests
 
 
-@pytest.mark.parametrize("where", ["facades.tar.gz", "downloads/manual/facades.tar.gz"])
-def test_an_archive_placed_by_hand_needs_no_network(tmp_path, default_dir, where):
-    files = members()
-    write_archive(tmp_path / "data" / where, files)
-    assert by_name(published.load("facades", data_dir=tmp_path / "data")["val"]) == expected(files, "val")
-    assert not default_dir.exists()
+@pytest.mark.parametrize("place", ["data", "data/downloads/manual", "default"])
+@pytest.mark.parametrize("is_archive", [True, False], ids=["archive", "unpacked folder"])
+def test_files_placed_by_hand_need_no_network(tmp_path, default_dir, capsys, place, is_archive):
+    files = make_files()
+    if is_archive:
+        source = write_archive(tmp_path / place / "facades.tar.gz", files)
+    else:
+        write_folder(tmp_path / place, files)
+        source = tmp_path / place / "facades"
+    pairs = published.load("facades", data_dir=None if place == "default" else tmp_path / "data")
+    assert by_name(pairs["val"]) == expected(files, "val")
+    assert f"facades: using {source}\n" in capsys.readouterr().err
+    assert default_dir.exists() == (place == "default")
 
 
-def test_without_data_dir_the_default_folder_is_used(default_dir):
-    files = members()
-    write_archive(default_dir / "facades.tar.gz", files)
-    assert by_name(published.load("facades")["test"]) == expected(files, "test")
-    assert (default_dir / "pix2pix" / "facades").is_dir()
+def test_pairs_are_the_same_from_an_archive_and_its_unpacked_folder(tmp_path):
+    files = make_files(counts={"train": 30, "val": 3, "test": 2})
+    write_archive(tmp_path / "packed" / "facades.tar.gz", files)
+    write_folder(tmp_path / "unpacked", files)
+    packed, unpacked = (published.load("facades", data_dir=tmp_path / name) for name in ("packed", "unpacked"))
+    for split in packed:
+        assert list(packed[split].names) == list(unpacked[split].names)
+        assert by_name(packed[split]) == by_name(unpacked[split])
 
 
-def test_names_are_a_sequence(tmp_path):
-    write_archive(tmp_path / "facades.tar.gz", members())
+def test_the_archive_wins_over_the_unpacked_folder(tmp_path, facades):
+    write_folder(tmp_path, make_files(counts={"train": 1, "val": 1, "test": 1}))
+    assert len(published.load("facades", data_dir=tmp_path)["train"]) == COUNTS["train"]
+
+
+def test_names_are_a_sequence(tmp_path, facades):
     names = published.load("facades", data_dir=tmp_path)["train"].names
     assert sorted(names) == [f"facades/train/{i}.jpg" for i in range(1, 6)]
     assert names[1:3] == list(names)[1:3] and names[-1] == list(names)[-1]
@@ -167,64 +186,55 @@ def test_names_are_a_sequence(tmp_path):
         names[5]
 
 
-def test_pictures_are_stored_as_published(tmp_path):
-    files = members()
-    write_archive(tmp_path / "facades.tar.gz", files)
+def test_files_are_stored_byte_for_byte(tmp_path, facades):
     published.load("facades", data_dir=tmp_path)
     decoders = {"image": tfds.decode.SkipDecoding()}
     stored = tfds.data_source("pix2pix/facades", data_dir=tmp_path, split="train", decoders=decoders)
     assert {f"facades/train/{example['filename'].decode()}": example["image"] for example in stored} == {
-        name: content for name, content in files.items() if "/train/" in name
+        name: content for name, content in facades.items() if "/train/" in name
     }
 
 
 @pytest.mark.parametrize("prepared_by", ["tfds.load", "load"])
-def test_tfds_load_and_ours_share_one_prepared_set(tmp_path, monkeypatch, prepared_by):
-    files = members()
-    archive = write_archive(tmp_path / "facades.tar.gz", files)
+def test_tfds_and_load_share_one_prepared_set(tmp_path, monkeypatch, facades, prepared_by):
     if prepared_by == "load":
         published.load("facades", data_dir=tmp_path)
-        archive.unlink()
+        (tmp_path / "facades.tar.gz").unlink()
     dataset = tfds.load("pix2pix/facades", split="train", data_dir=str(tmp_path))
     examples = list(dataset.as_numpy_iterator())
-    seen = {f"facades/train/{e['filename'].decode()}": round(e["image"][:, 16:].mean()) for e in examples}
-    assert seen == expected(files, "train")
+    found = {f"facades/train/{e['filename'].decode()}": round(e["image"][:, 16:].mean()) for e in examples}
+    assert found == expected(facades, "train")
     assert len(dataset) == 5 and dataset.element_spec["image"].shape == (None, None, 3)
-    monkeypatch.setattr(published, "_pictures", None)  # preparing anew would fail
-    assert by_name(published.load("facades", data_dir=tmp_path)["train"]) == seen
+    monkeypatch.setattr(archive, "read_split", None)  # a second preparation would fail
+    assert by_name(published.load("facades", data_dir=tmp_path)["train"]) == found
 
 
-def test_no_network_and_no_archive_is_one_clear_error(tmp_path):
+def test_an_unreachable_server_is_one_clear_error(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
     started = time.monotonic()
     with pytest.raises(InputError) as caught:
-        published.load("maps", data_dir=tmp_path / "data")
+        published.load("maps", data_dir="data")
     assert time.monotonic() - started < 10  # TFDS alone tries for three minutes
     message = str(caught.value)
-    assert f"{NOWHERE}maps.tar.gz" in message and "refused" in message
-    assert str((tmp_path / "data" / "maps.tar.gz").absolute()) in message
+    assert message.startswith(f"{UNREACHABLE}maps.tar.gz: download failed") and "refused" in message
+    assert f"save it as {tmp_path / 'data' / 'maps.tar.gz'}" in message
     assert "--dataset=synthetic_facades" in message
     assert caught.value.__suppress_context__
     assert_nothing_prepared(tmp_path / "data")
 
 
-def test_a_relative_data_dir_is_named_in_full(tmp_path, monkeypatch):
-    monkeypatch.chdir(tmp_path)
-    with pytest.raises(InputError, match=str(tmp_path / "here" / "maps.tar.gz")):
-        published.load("maps", data_dir="here")
-
-
-def test_an_archive_that_the_server_does_not_have(server, tmp_path):
-    with pytest.raises(InputError, match="maps.tar.gz .*404"):
+def test_an_archive_missing_on_the_server(server, tmp_path):
+    with pytest.raises(InputError, match="maps.tar.gz: download failed .*404"):
         published.load("maps", data_dir=tmp_path / "data")
     assert_nothing_prepared(tmp_path / "data")
 
 
-@pytest.mark.parametrize("says_length", [True, False])
-def test_a_download_that_breaks_off_leaves_nothing(server, tmp_path, says_length):
-    files = members()
+@pytest.mark.parametrize("sends_length", [True, False])
+def test_an_interrupted_download_leaves_nothing(server, tmp_path, sends_length):
+    files = make_files()
     size = write_archive(server.folder / "facades.tar.gz", files).stat().st_size
-    server.cut_to, server.says_length = size // 2, says_length
-    with pytest.raises(InputError, match="cannot be downloaded" if says_length else "it has been removed"):
+    server.cut_to, server.sends_length = size // 2, sends_length
+    with pytest.raises(InputError, match="download failed" if sends_length else "it has been deleted: run the same"):
         published.load("facades", data_dir=tmp_path / "data")
     assert_nothing_prepared(tmp_path / "data")
     assert not list((tmp_path / "data").rglob("*.tar.gz"))
@@ -232,170 +242,160 @@ def test_a_download_that_breaks_off_leaves_nothing(server, tmp_path, says_length
     assert by_name(published.load("facades", data_dir=tmp_path / "data")["test"]) == expected(files, "test")
 
 
-def damage(archive: Path, how: str) -> None:
-    content = archive.read_bytes()
-    if how == "truncated":
-        archive.write_bytes(content[: len(content) // 2])
-    elif how == "no checksum":  # all pictures are there, only the last 8 bytes are missing
-        archive.write_bytes(content[:-8])
-    elif how == "wrong checksum":
-        archive.write_bytes(content[:-8] + bytes([content[-8] ^ 1]) + content[-7:])
-    elif how == "not a tar":
-        archive.write_bytes(b"<html>Please log in</html>")
-    elif how == "empty":
-        archive.write_bytes(b"")
-
-
-@pytest.mark.parametrize("how", ["truncated", "no checksum", "wrong checksum", "not a tar", "empty"])
-def test_a_damaged_archive_is_named_and_nothing_stays(tmp_path, how):
-    archive = write_archive(tmp_path / "facades.tar.gz", members())
-    damage(archive, how)
-    with pytest.raises(InputError, match="facades.tar.gz is damaged .*replace it by a complete copy of http"):
+@pytest.mark.parametrize(
+    "damage",
+    [
+        lambda content: content[: len(content) // 2],
+        lambda content: content[:-8],  # every image is complete; only the checksum is missing
+        lambda content: content[:-8] + bytes([content[-8] ^ 1]) + content[-7:],
+        lambda content: b"<html>Please log in</html>",
+        lambda content: b"",
+    ],
+    ids=["truncated", "no checksum", "wrong checksum", "not a tar", "empty"],
+)
+def test_a_damaged_archive_is_named_and_nothing_is_prepared(tmp_path, facades, damage):
+    path = tmp_path / "facades.tar.gz"
+    path.write_bytes(damage(path.read_bytes()))
+    with pytest.raises(InputError, match="facades.tar.gz: damaged .*replace it with a complete copy of http"):
         published.load("facades", data_dir=tmp_path)
-    assert archive.exists()
+    assert path.exists()
     assert_nothing_prepared(tmp_path)
 
 
-@pytest.mark.parametrize("missing", ["train", "val"])
-def test_an_archive_without_one_of_its_folders(tmp_path, missing):
-    files = {name: content for name, content in members().items() if f"/{missing}/" not in name}
-    write_archive(tmp_path / "facades.tar.gz", files)
-    with pytest.raises(InputError, match=f"facades.tar.gz has no pictures in facades/{missing}/"):
+@pytest.mark.parametrize("is_archive", [True, False], ids=["archive", "unpacked folder"])
+@pytest.mark.parametrize(
+    "changes, message",
+    [
+        ({"facades/val/9.jpg": b"not an image"}, ": facades/val/9.jpg: not a PNG"),
+        ({"facades/val/9.jpg": jpeg(1, width=31)}, ": facades/val/9.jpg: it "),
+        ({f"facades/val/{i}.jpg": None for i in (1, 2, 3)}, ": no images in facades/val/; replace"),
+    ],
+    ids=["undecodable", "odd width", "missing split"],
+)
+def test_bad_images_and_missing_splits_are_named(tmp_path, changes, message, is_archive):
+    files = {name: content for name, content in (make_files() | changes).items() if content is not None}
+    if is_archive:
+        write_archive(tmp_path / "facades.tar.gz", files)
+    else:
+        write_folder(tmp_path, files)
+    with pytest.raises(InputError, match=f"facades{'.tar.gz' if is_archive else ''}{message}"):
         published.load("facades", data_dir=tmp_path)
     assert_nothing_prepared(tmp_path)
 
 
-@pytest.mark.parametrize("bad", [b"no picture", picture(1, width=31)], ids=["undecodable", "odd width"])
-def test_a_bad_picture_is_named(tmp_path, bad):
-    write_archive(tmp_path / "facades.tar.gz", members() | {"facades/val/9.jpg": bad})
-    with pytest.raises(InputError, match="facades.tar.gz: facades/val/9.jpg: it "):
-        published.load("facades", data_dir=tmp_path)
-    assert_nothing_prepared(tmp_path)
-
-
-def test_other_files_in_the_archive_are_left_out(tmp_path):
+def test_other_files_are_ignored(tmp_path):
     others = {"facades/train/._1.jpg": b"resource fork", "facades/train/Thumbs.db": b"", "facades/train/x/1.jpg": b""}
-    files = {f"./{name}": content for name, content in members().items()}
-    write_archive(tmp_path / "facades.tar.gz", others | files)
-    assert len(published.load("facades", data_dir=tmp_path)["train"]) == 5
+    write_archive(
+        tmp_path / "facades.tar.gz", others | {f"./{name}": content for name, content in make_files().items()}
+    )
+    write_folder(tmp_path / "unpacked", others | make_files())
+    for data_dir in (tmp_path, tmp_path / "unpacked"):
+        assert len(published.load("facades", data_dir=data_dir)["train"]) == 5
 
 
-def snapshot(folder: Path) -> dict[Path, tuple]:
-    return {path: (path.stat().st_size, path.stat().st_mtime_ns) for path in [folder, *folder.rglob("*")]}
-
-
-def test_a_read_only_data_dir_stays_as_it_is(tmp_path, default_dir, capsys):
-    files = members()
+def test_a_read_only_data_dir_is_not_changed(tmp_path, default_dir, capsys):
     folder = tmp_path / "readonly"
+    files = make_files()
     write_archive(folder / "facades.tar.gz", files)
     folder.chmod(0o555)
-    before = snapshot(folder)
+    before = {path: (path.stat().st_size, path.stat().st_mtime_ns) for path in [folder, *folder.rglob("*")]}
     for _ in range(2):
-        pairs = published.load("facades", data_dir=folder)
-        assert by_name(pairs["train"]) == expected(files, "train")
-        assert f"{folder} is read-only: the prepared facades is kept in {default_dir}\n" in capsys.readouterr().err
-    assert snapshot(folder) == before
+        assert by_name(published.load("facades", data_dir=folder)["train"]) == expected(files, "train")
+        assert f"{folder}: read-only; the prepared facades goes to {default_dir}\n" in capsys.readouterr().err
+    assert {path: (path.stat().st_size, path.stat().st_mtime_ns) for path in [folder, *folder.rglob("*")]} == before
     assert (default_dir / "pix2pix" / "facades").is_dir()
 
 
-def test_a_set_prepared_in_a_data_dir_that_is_now_read_only_is_read_there(tmp_path, default_dir):
-    write_archive(tmp_path / "data" / "facades.tar.gz", members())
+def test_a_prepared_set_is_read_from_a_read_only_data_dir(tmp_path, default_dir):
+    write_archive(tmp_path / "data" / "facades.tar.gz", make_files())
     published.load("facades", data_dir=tmp_path / "data")
     (tmp_path / "data").chmod(0o555)
     assert len(published.load("facades", data_dir=tmp_path / "data")["train"]) == 5
     assert not default_dir.exists()
 
 
-def test_another_archive_is_prepared_anew(tmp_path, capsys):
-    write_archive(tmp_path / "facades.tar.gz", members())
-    published.load("facades", data_dir=tmp_path)
-    assert "anew" not in capsys.readouterr().err
-    published.load("facades", data_dir=tmp_path)
-    assert "anew" not in capsys.readouterr().err
-    counts = {"train": 2, "val": 1, "test": 1}
-    write_archive(tmp_path / "facades.tar.gz", members(counts=counts))
-    pairs = published.load("facades", data_dir=tmp_path)
-    assert "was made from another archive: preparing facades anew\n" in capsys.readouterr().err
-    assert {split: len(list(p.names)) for split, p in pairs.items()} == counts
+@pytest.mark.parametrize("is_archive", [True, False], ids=["archive", "unpacked folder"])
+def test_changed_files_are_prepared_again(tmp_path, capsys, is_archive):
+    for counts, is_again in ((COUNTS, False), (COUNTS, False), ({"train": 9, "val": 1, "test": 1}, True)):
+        files = make_files(counts=counts)
+        if is_archive:
+            write_archive(tmp_path / "facades.tar.gz", files)
+        elif is_again or not (tmp_path / "facades").exists():
+            shutil.rmtree(tmp_path / "facades", ignore_errors=True)
+            write_folder(tmp_path, files)
+        pairs = published.load("facades", data_dir=tmp_path)
+        assert {split: len(pairs[split]) for split in pairs} == counts
+        assert ("made from other files; preparing facades again\n" in capsys.readouterr().err) == is_again
 
 
-def test_an_archive_of_the_same_size_with_another_content_is_another_archive(tmp_path):
-    one, other = (tmp_path / name for name in ("one.gz", "other.gz"))
-    for path, content in (one, b"a" * 1000), (other, b"b" * 1000):
-        write_archive(path, {"facades/train/1.jpg": content})
-    assert published._identity(one) == published._identity(one)
-    assert published._identity(one)["gzip_trailer"] != published._identity(other)["gzip_trailer"]
+def test_archives_of_equal_size_are_told_apart_by_their_content(tmp_path):
+    paths = [write_archive(tmp_path / f"{n}.gz", {"facades/train/1.jpg": bytes([n]) * 1000}) for n in (1, 2)]
+    assert archive.identify(paths[0])["gzip_trailer"] != archive.identify(paths[1])["gzip_trailer"]
 
 
-def test_a_prepared_set_that_lost_a_file_is_prepared_anew(tmp_path, capsys):
-    files = members()
-    write_archive(tmp_path / "facades.tar.gz", files)
+def test_a_prepared_set_that_lost_a_file_is_prepared_again(tmp_path, capsys, facades):
     published.load("facades", data_dir=tmp_path)
     next(tmp_path.rglob("*val.array_record*")).unlink()
-    assert by_name(published.load("facades", data_dir=tmp_path)["val"]) == expected(files, "val")
-    assert "is incomplete or" in capsys.readouterr().err
+    assert by_name(published.load("facades", data_dir=tmp_path)["val"]) == expected(facades, "val")
+    assert "incomplete or" in capsys.readouterr().err
 
 
-def test_differences_from_the_published_archive_are_one_warning_line(tmp_path, capsys):
-    archive = write_archive(tmp_path / "facades.tar.gz", members(counts={"train": 400, "val": 100, "test": 1}))
-    published.load("facades", data_dir=tmp_path)
+def test_differences_from_the_published_set_are_one_warning(tmp_path, capsys):
+    counts = {"train": 400, "val": 100, "test": 1}
+    size = write_archive(tmp_path / "facades.tar.gz", make_files(counts=counts)).stat().st_size
+    write_archive(tmp_path / "night2day.tar.gz", make_files("night2day"))  # its numbers are unknown
+    for name in ("facades", "night2day"):
+        published.load(name, data_dir=tmp_path)
     assert [line for line in capsys.readouterr().err.splitlines() if line.startswith("warning")] == [
-        f"warning: facades is not the published archive: {archive.stat().st_size} bytes (published: 30168306), "
+        f"warning: facades differs from the published set: {size} bytes (published: 30168306), "
         "1 test pairs (published: 106)"
     ]
 
 
-def test_unknown_numbers_are_not_compared(tmp_path, capsys):
-    write_archive(tmp_path / "night2day.tar.gz", members("night2day"))
-    published.load("night2day", data_dir=tmp_path)
-    assert "warning: night2day" not in capsys.readouterr().err
-
-
-def test_a_set_without_test_pictures_uses_val(tmp_path, capsys):
-    files = members("maps", {"train": 2, "val": 3})
+def test_a_set_without_a_test_split_uses_val(tmp_path, capsys):
+    files = make_files("maps", {"train": 2, "val": 3})
     write_archive(tmp_path / "maps.tar.gz", files)
     pairs = published.load("maps", data_dir=tmp_path)
     assert by_name(pairs["test"]) == by_name(pairs["val"]) == expected(files, "val")
-    assert "maps: no test split published: val is used as test\n" in capsys.readouterr().err
+    assert "maps: published without a test split; val is used as test\n" in capsys.readouterr().err
 
 
 def test_reading_from_several_threads(tmp_path):
-    files = members(counts={"train": 60, "val": 1, "test": 1})
+    files = make_files(counts={"train": 60, "val": 1, "test": 1})
     write_archive(tmp_path / "facades.tar.gz", files)
     train = published.load("facades", data_dir=tmp_path)["train"]
-    indices = list(range(60)) * 5
     with ThreadPoolExecutor(8) as pool:
-        read = list(pool.map(lambda i: (train.names[i], brightness(train, i)), indices))
+        read = list(pool.map(lambda i: (train.names[i], read_brightness(train, i)), list(range(60)) * 5))
     assert dict(read) == expected(files, "train")
     assert read[:60] == read[60:120] == read[240:]
 
 
-def test_a_stored_picture_that_cannot_be_read_is_named():
-    source = [{"image": b"no picture", "filename": b"7.jpg"}]
-    with pytest.raises(InputError, match="^facades/val/7.jpg: it "):
+def test_an_unreadable_stored_image_is_named():
+    source = [{"image": b"not an image", "filename": b"7.jpg"}]
+    with pytest.raises(InputError, match="^facades/val/7.jpg: not a PNG"):
         published._read("facades/val", source, 0)
 
 
-def test_a_name_that_does_not_exist_lists_those_that_do(tmp_path):
-    with pytest.raises(InputError, match="'facade'.*facades, cityscapes, maps, edges2shoes, edges2handbags, night2day"):
+def test_an_unknown_name_lists_the_known_ones(tmp_path):
+    with pytest.raises(
+        InputError, match="'facade': .*facades, cityscapes, maps, edges2shoes, edges2handbags, night2day"
+    ):
         published.load("facade", data_dir=tmp_path)
 
 
 def test_a_data_dir_that_is_a_file(tmp_path):
     (tmp_path / "file").write_text("")
-    with pytest.raises(InputError, match="file is a file; --data_dir is the folder where archives lie"):
+    with pytest.raises(InputError, match="--data_dir=.*file: a file; name the folder"):
         published.load("facades", data_dir=tmp_path / "file")
     assert (tmp_path / "file").read_text() == ""
 
 
-def test_a_disk_that_does_not_take_the_prepared_set(tmp_path, monkeypatch):
-    write_archive(tmp_path / "facades.tar.gz", members())
-
-    def full(self, **options):
+def test_a_full_disk_is_a_run_error(tmp_path, monkeypatch, facades):
+    def fail(self, **options):
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(published.Pix2pix, "download_and_prepare", full)
-    with pytest.raises(RunError, match=f"facades cannot be prepared in {tmp_path}.*No space left on device"):
+    monkeypatch.setattr(published.Pix2pix, "download_and_prepare", fail)
+    with pytest.raises(RunError, match=f"{tmp_path}.*: cannot prepare facades here .*No space left on device"):
         published.load("facades", data_dir=tmp_path)
 
 
@@ -404,13 +404,14 @@ def test_every_set_is_a_config():
     assert all({"train", "val"} <= set(row.pairs) for row in published.SETS.values())
 
 
-def test_real_facades_photo_left_labels_right(tmp_path):
-    real = REAL_DATASETS / "facades.tar.gz"
-    if not real.exists():
-        pytest.skip(f"the real facades archive is not at {real}")
-    folder = tmp_path / "readonly"  # with a link to it, so that no defect of ours can write into the real folder
+def test_real_facades_have_photos_left_and_labels_right(tmp_path, real_facades):
+    def saturated_share(side):
+        """The share of pixels whose channels are far apart, as in every color of a label map (170 and more)."""
+        return float((np.ptp(side, axis=2) > 130).mean())
+
+    folder = tmp_path / "readonly"  # a read-only folder with a link, so that no defect can write into the real one
     folder.mkdir()
-    (folder / real.name).symlink_to(real)
+    (folder / "facades.tar.gz").symlink_to(real_facades / "facades.tar.gz")
     folder.chmod(0o555)
     sets = published.load("facades", data_dir=folder)
     assert {split: len(pairs) for split, pairs in sets.items()} == {"train": 400, "val": 40, "test": 28}
@@ -418,10 +419,5 @@ def test_real_facades_photo_left_labels_right(tmp_path):
         for index in range(0, len(pairs), 4):
             photo, labels = pairs.read(index)
             assert photo.shape == labels.shape == (256, 256, 3) and photo.dtype == labels.dtype == np.uint8
-            assert saturated(labels) > 0.6 > 0.3 > saturated(photo), pairs.names[index]
-    assert [path.name for path in folder.iterdir()] == [real.name]
-
-
-def saturated(side: np.ndarray) -> float:
-    """The share of pixels whose channels are far apart, as in every colour of a label map (170 and more)."""
-    return float((np.ptp(side, axis=2) > 130).mean())
+            assert saturated_share(labels) > 0.6 > 0.3 > saturated_share(photo), pairs.names[index]
+    assert [path.name for path in folder.iterdir()] == ["facades.tar.gz"]

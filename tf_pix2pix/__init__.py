@@ -2,6 +2,8 @@
 
 import importlib
 
+from tf_pix2pix.cpu.settings import enable_onednn
+
 __version__ = "0.1.0"
 
 _PUBLIC = {
@@ -12,14 +14,18 @@ _PUBLIC = {
     "resnet_generator": "networks",
     "patchgan_discriminator": "networks",
     "train": "training",
-    "restore_generator": "runs",
+    "TrainResult": "training",
+    "Run": "run",
+    "restore_generator": "run",
+    "export": "exporting",
     "Translator": "translation",
 }
 __all__ = ["__version__", *_PUBLIC]
 
 
 def __getattr__(name: str):
-    """Loads a public name's module, and with it TensorFlow, when the name is first used."""
+    """Imports the module of a public name, and with it TensorFlow, when the name is first used."""
     if name not in _PUBLIC:
         raise AttributeError(f"module 'tf_pix2pix' has no attribute {name!r}")
+    enable_onednn()  # acts only if TensorFlow has not been imported yet
     return getattr(importlib.import_module(f"tf_pix2pix.{_PUBLIC[name]}"), name)

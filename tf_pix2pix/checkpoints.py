@@ -1,6 +1,6 @@
-"""Checkpoints: folders named by step, complete or not there.
+"""Checkpoints: folders named by step, each complete or absent.
 
-DIR/step-00002000/ holds everything that a run goes on from; DIR/best-00001500/ the generator that did best so far.
+DIR/step-00002000/ holds the whole training state; DIR/best-00001500/ the best generator so far.
 """
 
 import os
@@ -16,45 +16,45 @@ _PARTIAL = ".partial-"
 
 
 def save(directory: Path, kind: str, step: int, checkpoint: tf.train.Checkpoint) -> Path:
-    """Writes DIR/KIND-STEP beside, then renames it.
+    """Writes DIR/KIND-STEP under a temporary name, then renames it.
 
     Raises:
-      OSError, tf.errors.OpError: the disk does not take it; what was there before is untouched.
+      OSError, tf.errors.OpError: writing failed; an older checkpoint of that name is untouched.
     """
     final = directory / f"{kind}-{step:08d}"
-    beside = directory / f"{_PARTIAL}{final.name}"
+    partial = directory / f"{_PARTIAL}{final.name}"
     try:
-        beside.mkdir(parents=True)
-        checkpoint.write(str(beside / "checkpoint"))
+        partial.mkdir(parents=True)
+        checkpoint.write(str(partial / "checkpoint"))
         if final.exists():
             _remove(final)
-        os.replace(beside, final)
+        os.replace(partial, final)
     finally:
-        shutil.rmtree(beside, ignore_errors=True)
+        shutil.rmtree(partial, ignore_errors=True)
     return final
 
 
 def keep_last(directory: Path, kind: str, keep: int) -> None:
-    """Removes all but the last `keep` checkpoints of that kind."""
+    """Removes all checkpoints of a kind but the last `keep`."""
     for old in steps(directory, kind)[:-keep]:
         _remove(directory / f"{kind}-{old:08d}")
 
 
 def steps(directory: Path, kind: str) -> list[int]:
-    """The steps of which there is a complete checkpoint of that kind, in rising order."""
+    """The steps with a complete checkpoint of a kind, in rising order."""
     names = (re.fullmatch(rf"{kind}-(\d+)", path.name) for path in directory.glob(f"{kind}-*"))
     return sorted(int(name[1]) for name in names if name)
 
 
 def _remove(path: Path) -> None:
-    """Removes a checkpoint, its name first, so that a kill leaves no half of one under it."""
-    gone = path.with_name(f"{_PARTIAL}removed-{path.name}")
-    os.replace(path, gone)
-    shutil.rmtree(gone)
+    """Renames a checkpoint, then removes it, so that a kill leaves no partial checkpoint under its name."""
+    removed = path.with_name(f"{_PARTIAL}removed-{path.name}")
+    os.replace(path, removed)
+    shutil.rmtree(removed)
 
 
 def forget_after(directory: Path, step: int) -> None:
-    """Removes what a killed run left: half-written checkpoints, and bests of steps that will be run again."""
+    """Removes what a killed run left: partial checkpoints, and best checkpoints of steps that will run again."""
     for path in directory.glob(f"{_PARTIAL}*"):
         shutil.rmtree(path)
     for best in steps(directory, "best"):
@@ -63,13 +63,13 @@ def forget_after(directory: Path, step: int) -> None:
 
 
 def restore(path: Path, checkpoint: tf.train.Checkpoint, partly: bool = False) -> None:
-    """Restores every object of `checkpoint` from a folder that `save` made.
+    """Restores every object of `checkpoint` from a folder that `save` wrote.
 
     Args:
-      partly: the folder may hold more than is asked for (a generator out of a whole training state).
+      partly: the folder may hold more (the whole training state, of which the generator is restored).
 
     Raises:
-      InputError: the folder is damaged, or lacks something.
+      InputError: the folder is damaged, or lacks an object.
     """
     try:
         status = checkpoint.read(str(path / "checkpoint"))
@@ -77,6 +77,5 @@ def restore(path: Path, checkpoint: tf.train.Checkpoint, partly: bool = False) -
             status.assert_existing_objects_matched().expect_partial()
         else:
             status.assert_consumed()
-    except (AssertionError, IndexError, ValueError, tf.errors.OpError) as error:  # what TensorFlow raises
-        said = error_line(error)
-        raise InputError(f"{path} cannot be restored ({said}); remove it to go on from the one before") from None
+    except (AssertionError, IndexError, ValueError, tf.errors.OpError) as error:  # all that TensorFlow raises here
+        raise InputError(f"{path}: damaged ({error_line(error)}); remove it to use the checkpoint before it") from None

@@ -56,7 +56,7 @@ class LabelCounts:
 
     def add(self, gen_output: tf.Tensor, target_image: tf.Tensor) -> None:
         """Two label maps [n, h, w, c] in [-1, 1], each pixel in exactly the colour of its class."""
-        generated, target = (images.to_uint8(side).numpy().astype(np.int64) for side in (gen_output, target_image))
+        generated, target = (images.from_float(side).numpy().astype(np.int64) for side in (gen_output, target_image))
         generated, target = (np.dot(side, 256 ** np.arange(side.shape[-1])) for side in (generated, target))
         for counter, codes in (
             (self._generated, generated),

@@ -1,7 +1,7 @@
-"""The networks of arXiv 1611.07004 (appendix 6.1) as Keras functional models, any height and width that fits.
+"""The networks of arXiv 1611.07004 (appendix 6.1) as Keras functional models for images of any fitting size.
 
-Pictures are float32 [n, h, w, c] in [-1, 1]. Convolutions are 4x4 with stride 2 unless said otherwise, and have a bias
-only where no normalisation follows at the end: the last of a generator, the first and the last of a discriminator.
+Images are float32 [n, h, w, c] in [-1, 1]. Convolutions are 4x4 with stride 2 by default. Only a generator's last and a
+discriminator's first and last convolution have a bias.
 """
 
 import keras
@@ -9,50 +9,50 @@ import keras
 from tf_pix2pix.layers import INITIALIZERS, NORMS, UPSAMPLINGS, Convolution2D, ReflectionPadding2D
 
 PAPER_DEPTH = 8  # halvings in the U-Net (appendix 6.1.1)
-MIN_DEPTH = 3  # a shallower U-Net sees too little of the picture to be worth training
-DROPOUT_BLOCKS = 3  # the innermost decoder blocks, the generator's noise (appendix 6.1.1)
-MAX_WIDTH = 8  # no layer has more than so many times the first layer's filters
+MIN_DEPTH = 3  # a shallower U-Net sees too little of the image to be worth training
+DROPOUT_BLOCKS = 3  # innermost decoder blocks with dropout, the generator's noise (appendix 6.1.1)
+MAX_WIDTH = 8  # the widest layers' filters, as a multiple of the first layer's
 
 
 def unet_depth(size: tuple[int, int]) -> int:
-    """The deepest U-Net for pictures of `size` (height, width): as often as both can be halved, 8 at most.
+    """How often both sides of `size` (height, width) can be halved, at most 8: the depth of the deepest U-Net for it.
 
     Raises:
-      ValueError: less than 3 fits.
+      ValueError: the depth is less than 3.
     """
     depth = 0
     while depth < PAPER_DEPTH and all(side % 2 ** (depth + 1) == 0 for side in size):
         depth += 1
     if depth < MIN_DEPTH:
         raise ValueError(
-            f"{_times(size)} pixels can be halved only {depth} times, too few for a U-Net; "
-            f"{_nearest_sizes(size, 2**MIN_DEPTH)}, and powers of 2 such as 128, 256, 512 are best"
+            f"{_format_size(size)} pixels can be halved only {depth} times, but a U-Net requires {MIN_DEPTH}; "
+            f"{_suggest_sizes(size, 2**MIN_DEPTH)}, or better, powers of 2 such as 128, 256, 512"
         )
     return depth
 
 
 def check_multiple(size: tuple[int, int], multiple: int) -> None:
-    """Raises ValueError where `size` (height, width) is not multiples of `multiple`, saying which are near."""
+    """Raises ValueError, with the nearest fitting sides, if a side of `size` (height, width) is not a multiple."""
     if any(side % multiple for side in size):
-        raise ValueError(f"{_times(size)} pixels do not fit the network; {_nearest_sizes(size, multiple)}")
+        raise ValueError(f"{_format_size(size)} pixels do not fit the network; {_suggest_sizes(size, multiple)}")
 
 
-def _times(size):
+def _format_size(size):
     return "x".join(map(str, size))
 
 
-def _nearest_sizes(size, multiple):
+def _suggest_sizes(size, multiple):
     fits = sorted(
         {fit for side in size for fit in (side // multiple * multiple, -(-side // multiple) * multiple) if fit}
     )
-    return f"multiples of {multiple} do, such as {', '.join(map(str, fits))}"
+    return f"choose multiples of {multiple}, such as {', '.join(map(str, fits))}"
 
 
 class _Blocks:
-    """Makes the layers of one network: every one with initial weights of its own, and one dtype policy."""
+    """Makes the layers of one network, with one dtype policy and different initial weights for each layer."""
 
     def __init__(self, norm: str, initializer: str, seed: int, dtype: str | None):
-        # Drawn from in turn: initializers that shared a plain seed would give equal layers equal weights (Keras 3).
+        # Each layer draws the next seed. With one plain seed, Keras 3 gives layers of equal shape equal weights.
         self.seeds = keras.random.SeedGenerator(seed)
         self._norm, self._initializer, self.dtype = norm, initializer, dtype
 
@@ -92,9 +92,9 @@ def unet_generator(
     input_channels: int = 3,
     output_channels: int = 3,
     *,
-    size: tuple[int, int] = (256, 256),  # (height, width) trained on
-    depth: int | None = None,  # halvings, sizes are multiples of 2**depth; None: the deepest that fits, 8 at most
-    filters: int = 64,  # of the first layer (the paper's ngf)
+    size: tuple[int, int] = (256, 256),  # (height, width) of training images
+    depth: int | None = None,  # halvings: sides are multiples of 2**depth; None: as many as fit, at most 8
+    filters: int = 64,  # of the first layer, the paper's ngf
     skips: bool = True,  # False: the paper's encoder-decoder
     dropout: float = 0.5,  # rate in the three innermost decoder blocks
     norm: str = "instance",  # one of layers.NORMS
@@ -102,16 +102,16 @@ def unet_generator(
     initializer: str = "normal",  # one of layers.INITIALIZERS
     seed: int = 0,  # of the initial weights
     activation: str = "tanh",  # of the output; "linear": logits
-    dtype: str | None = None,  # a Keras dtype policy, such as "mixed_float16"; the output is float32
+    dtype: str | None = None,  # a Keras dtype policy such as "mixed_float16"; the output is float32
 ) -> keras.Model:
     """The U-Net of appendix 6.1.1: [n, h, w, input_channels] -> [n, h, w, output_channels] in [-1, 1].
 
-    Called without arguments: encoder C64-C128-C256-C512-C512-C512-C512-C512, decoder
-    CD512-CD512-CD512-C512-C256-C128-C64, 54,413,955 parameters. The first and the innermost encoder layer have no
-    norm: per-picture norm of a 1x1 picture is zero, whatever the picture (the paper's erratum).
+    The defaults are the paper's: encoder C64-C128-C256-C512-C512-C512-C512-C512, decoder
+    CD512-CD512-CD512-C512-C256-C128-C64, 54,413,955 parameters. The first and the innermost encoder layer have no norm:
+    normalizing a 1x1 image over its own pixels makes it zero (the paper's erratum).
 
     Raises:
-      ValueError: the size does not fit the depth; the message says which do.
+      ValueError: the size does not fit the depth; the message suggests sizes.
     """
     depth = depth or unet_depth(size)
     check_multiple(size, 2**depth)
@@ -142,10 +142,10 @@ def resnet_generator(
     input_channels: int = 3,
     output_channels: int = 3,
     *,
-    size: tuple[int, int] = (256, 256),  # (height, width) trained on
-    depth: int | None = None,  # residual blocks; None: 6 below 256 pixels, 9 from there on (arXiv 1703.10593)
+    size: tuple[int, int] = (256, 256),  # (height, width) of training images
+    depth: int | None = None,  # residual blocks; None: 6 below 256 pixels, 9 from 256 pixels (arXiv 1703.10593)
     filters: int = 64,  # of the first layer
-    skips: bool = True,  # False is refused: residual blocks are nothing without
+    skips: bool = True,  # False is refused: residual blocks consist of skips
     dropout: float = 0.5,  # rate inside each residual block
     norm: str = "instance",  # one of layers.NORMS
     upsampling: str = "transpose",  # one of layers.UPSAMPLINGS
@@ -157,13 +157,14 @@ def resnet_generator(
     """The residual generator of Johnson et al. (arXiv 1603.08155) as in CycleGAN (arXiv 1703.10593, appendix 7.2).
 
     [n, h, w, input_channels] -> [n, h, w, output_channels] in [-1, 1], h and w multiples of 4, at least 16:
-    c7s1-64, d128, d256, R256 x depth, u128, u64, c7s1-output. 3x3 convolutions; reflection padding, zero where strided.
+    c7s1-64, d128, d256, R256 x depth, u128, u64, c7s1-output. Convolutions of stride 2 have zero padding, those of
+    stride 1 reflection padding.
 
     Raises:
-      ValueError: the size does not fit (the message says which do), or skips is False.
+      ValueError: the size does not fit (the message suggests sizes), or skips is False.
     """
     if not skips:
-        raise ValueError("a resnet generator has no skip connections to leave out; skips=False goes with the unet")
+        raise ValueError("a resnet generator requires skip connections; pass skips=True, or choose the unet")
     check_multiple(size, 4)
     depth = depth or (9 if min(size) >= 256 else 6)
     block = _Blocks(norm, initializer, seed, dtype)
@@ -186,7 +187,7 @@ def resnet_generator(
     return keras.Model(inputs, outputs, name="resnet_generator")
 
 
-# Generators by name; all take the same arguments.
+# Generators by name, all with the same arguments.
 GENERATORS = {"unet": unet_generator, "resnet": resnet_generator}
 
 
@@ -194,26 +195,26 @@ def patchgan_discriminator(
     input_channels: int = 3,
     output_channels: int = 3,
     *,
-    size: tuple[int, int] = (256, 256),  # (height, width) trained on
+    size: tuple[int, int] = (256, 256),  # (height, width) of training images
     layers: int = 3,  # 0, 1, 3, 5: each logit sees 1x1, 16x16, 70x70, 286x286 pixels
-    filters: int = 64,  # of the first layer (the paper's ndf)
-    conditional: bool = True,  # False: the input picture is not looked at
+    filters: int = 64,  # of the first layer, the paper's ndf
+    conditional: bool = True,  # False: ignore the input image
     norm: str = "instance",  # one of layers.NORMS
     initializer: str = "normal",  # one of layers.INITIALIZERS
-    seed: int = 1,  # of the initial weights, another than the generator's: equal seeds draw equal numbers
+    seed: int = 1,  # of the initial weights; the generator's seed would draw the generator's numbers
     dtype: str | None = None,  # a Keras dtype policy; the logits are float32
 ) -> keras.Model:
-    """The PatchGAN of appendix 6.1.2: (input_image, image) -> logits [n, h', w', 1], h' = w' = 30 for 256 and 70x70.
+    """The PatchGAN of appendix 6.1.2: [input_image, image] -> logits [n, h', w', 1]; positive logits mean "real".
 
-    70x70: C64-C128-C256-C512(stride 1)-1(stride 1), 2,768,705 parameters. Positive logits mean "real".
-    The inputs are [n, h, w, input_channels] and [n, h, w, output_channels].
+    input_image is [n, h, w, input_channels], image [n, h, w, output_channels]. The defaults are the paper's 70x70
+    discriminator: C64-C128-C256-C512(stride 1)-1(stride 1), 2,768,705 parameters, 30x30 logits for 256x256 pixels.
 
     Raises:
-      ValueError: the size is too small for so many layers.
+      ValueError: the size is too small for the number of layers.
     """
-    least = 3 * 2**layers if layers else 1  # after the halvings, what the two last convolutions leave a pixel of
+    least = 3 * 2**layers if layers else 1  # the last two convolutions turn 3x3 pixels into one
     if min(size) < least:
-        raise ValueError(f"{_times(size)} pixels are too few for {layers} discriminator layers, which need {least}")
+        raise ValueError(f"{_format_size(size)} pixels are too few: {layers} discriminator layers need {least}")
     block = _Blocks(norm, initializer, seed, dtype)
     input_image = keras.Input((None, None, input_channels), name="input_image")
     image = keras.Input((None, None, output_channels), name="image")

@@ -1,11 +1,9 @@
-"""Palettes of label maps: found in pictures, read from files, and pictures brought to them exactly."""
+"""Palettes of label maps: read from files, found among counted colors, and images mapped to them exactly."""
 
-import contextlib
 import dataclasses
+import functools
 import json
 import os
-import sys
-import threading
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -13,24 +11,22 @@ from typing import Any
 import numpy as np
 
 from tf_pix2pix import images
-from tf_pix2pix.datasets.pairs import Pairs
-from tf_pix2pix.errors import InputError, format_list
+from tf_pix2pix.errors import InputError
 
-MOST_COLORS = 256
-MOST_GRAYS = 64  # found, not given: a gray photo, or a JPEG's noise, has up to 256
-PICTURES_READ = 100  # to find a palette in, spread over the training pairs
-_CORE, _REACH = 8, 32  # levels: what noise does to a colour, and how far its edges to others reach
+MAX_COLORS = 256
+MAX_GRAYS = 64  # of a palette that is found, not given: a gray photo, or the noise of a JPEG, has up to 256
+MAX_COUNTED = 2**18  # distinct colors that are counted; label maps have far fewer
+MANY_COLORS = 2**13  # an image with more is a photo or noisy, and only a sample of its pixels is counted
+_CORE, _REACH = 8, 32  # levels: what noise does to a color, and how far its edges to other colors reach
 
-# Too many colours are those of label maps with noise from so large a share of pixels in clear ones on: of all pixels,
-# and of those that have not the most frequent colour, which may be what is behind things in photos. In ten pictures of
-# real facades the labels, JPEGs of 256 pixels, have 0.52 to 0.94 and 0.36 to 0.92, the photos 0.08 and 0.10 at most;
-# photos on white have 0.76 and 0.05.
-_NOISY, _NOISY_OTHERS = 0.4, 0.25
-_ENOUGH = 10  # pictures to tell it by
+# Images with too many colors count as label maps with JPEG noise if at least these shares lie near clear colors: of all
+# pixels, and of those without the most frequent color (in photos of things, the background). Ten images of real facades:
+# labels (256-pixel JPEGs) 0.52 to 0.94 and 0.36 to 0.92, photos at most 0.08 and 0.10; photos on white 0.76 and 0.05.
+_NOISY, _NOISY_FOREGROUND = 0.4, 0.25
 
 
 class NoisyColors(InputError):
-    """A side's pictures look like label maps with the noise of JPEG in them. colors: [k][c], what they seem to have."""
+    """Images look like label maps with JPEG noise. colors: [k][c], the clear ones."""
 
     def __init__(self, message: str, colors: list[list[int]]):
         super().__init__(message)
@@ -39,243 +35,230 @@ class NoisyColors(InputError):
 
 @dataclass(frozen=True)
 class Palette:
-    """The colours of one side. Class i is colour i.
+    """The colors of label maps; class i has color i.
 
     Attributes:
-      colors: uint8 [k, c], no two alike, c = 1, 3 or 4 as the pictures have.
-      names: of the classes, one each, or none at all.
-      counts: pixels of each class in the training pictures, one each, or none at all (not counted).
+      colors: k distinct colors of 1 (gray), 3 (RGB) or 4 (RGBA) levels in 0..255.
+      names: one for each class, or none.
+      counts: training pixels of each class, or none if they were not counted.
     """
 
-    colors: np.ndarray
+    colors: tuple[tuple[int, ...], ...]
     names: tuple[str, ...] = ()
-    counts: tuple[int, ...] = ()
+    counts: tuple[int, ...] = dataclasses.field(default=(), compare=False)
+
+    @functools.cached_property
+    def array(self) -> np.ndarray:
+        """The colors as uint8 [k, c]."""
+        return np.array(self.colors, np.uint8)
 
     def to_json(self) -> dict[str, Any]:
-        return {"colors": self.colors.tolist(), "names": list(self.names), "counts": list(self.counts)}
+        return {
+            "colors": [list(color) for color in self.colors],
+            "names": list(self.names),
+            "counts": list(self.counts),
+        }
 
     @classmethod
     def from_json(cls, value: Any) -> "Palette":
-        """The palette of a JSON object with `colors`, and `names` and `counts` or not. Raises ValueError."""
+        """The palette of a JSON object with `colors` and, optionally, `names` and `counts`. Raises ValueError."""
         if not isinstance(value, dict) or not isinstance(value.get("colors"), list):
-            raise ValueError('it is no object with a list "colors", as in {"colors": [[255, 0, 0], [0, 0, 255]]}')
+            raise ValueError('expected an object with a list "colors", as in {"colors": [[255, 0, 0], [0, 0, 255]]}')
         colors = [color if isinstance(color, list) else [color] for color in value["colors"]]
-        if not 2 <= len(colors) <= MOST_COLORS:
-            raise ValueError(f"{len(colors)} colours; a palette has 2 to {MOST_COLORS}")
+        if not 2 <= len(colors) <= MAX_COLORS:
+            raise ValueError(f"{len(colors)} colors; a palette has 2 to {MAX_COLORS}")
         for color in colors:
             levels = all(type(level) is int and 0 <= level <= 255 for level in color)
             if not levels or len(color) not in (1, 3, 4) or len(color) != len(colors[0]):
-                raise ValueError(f"the colour {color} is not 1, 3 or 4 whole numbers in 0..255, all as many")
-        if len({*map(tuple, colors)}) < len(colors):
-            raise ValueError("it has a colour twice; a class is known by its colour")
+                raise ValueError(
+                    f"color {color}: a color has 1, 3 or 4 whole numbers in 0..255, each color equally many"
+                )
+            if colors.count(color) > 1:
+                raise ValueError(f"duplicate color {tuple(color)}; give each class a color of its own")
         extras = [value.get(key) or [] for key in ("names", "counts")]
         if any(not isinstance(extra, list) or len(extra) not in (0, len(colors)) for extra in extras):
-            raise ValueError(f"names or counts are no list of {len(colors)}, as many as the colours")
-        return cls(np.array(colors, np.uint8), tuple(map(str, extras[0])), tuple(extras[1]))
+            raise ValueError(f"names and counts must be lists of {len(colors)}, one for each color")
+        return cls(tuple(map(tuple, colors)), tuple(map(str, extras[0])), tuple(extras[1]))
 
-    def widened(self, channels: int) -> "Palette":
-        """The palette with so many channels; where it has more, as it is."""
-        if channels <= self.colors.shape[1]:
-            return self
-        return dataclasses.replace(self, colors=images.with_channels(self.colors[np.newaxis], channels)[0])
+    def with_channels(self, channels: int) -> "Palette":
+        """The palette with so many channels. Raises ValueError if colors or transparency would be lost."""
+        array = images.with_channels(self.array[np.newaxis], channels)[0]
+        return dataclasses.replace(self, colors=tuple(map(tuple, array.tolist())))
+
+    def map_colors(self, image: np.ndarray) -> np.ndarray:
+        """uint8 [h, w, c] -> the same shape in the palette's colors; any other color becomes the nearest one."""
+        codes = color_codes(image)
+        labels, known = self._find(codes)
+        if known.all():
+            return image
+        unknown, places = np.unique(codes[~known], return_inverse=True)
+        labels[~known] = self.nearest(unknown)[places]
+        return self.array[labels]
+
+    def count_unknown(self, image: np.ndarray) -> int:
+        """How many pixels of uint8 [h, w, c] have a color that the palette lacks."""
+        return int((~self._find(color_codes(image))[1]).sum())
+
+    def nearest(self, codes: np.ndarray) -> np.ndarray:
+        """Color codes [n] -> the classes [n] of the nearest colors, by squared difference; the first of equals."""
+        colors = code_colors(codes, self.array.shape[1]).astype(int)
+        labels, least = np.zeros(len(codes), int), np.full(len(codes), np.inf)
+        for label, color in enumerate(self.array.astype(int)):  # in turn: a table of all distances may be too large
+            distance = np.sum((colors - color) ** 2, axis=1)
+            labels[distance < least] = label
+            least = np.minimum(least, distance)
+        return labels
+
+    def _find(self, codes):
+        """Color codes -> their classes where the palette has the colors, and whether it has them."""
+        own = color_codes(self.array)
+        order = np.argsort(own)
+        labels = order[np.minimum(np.searchsorted(own[order], codes), len(own) - 1)]
+        return labels, own[labels] == codes
 
 
-def read_palette(path: str | os.PathLike) -> Palette:
-    """A palette file: JSON as palette.json's sides are, or text, lines "R G B name" or "LEVEL name" (.gpl of GIMP too).
+def color_codes(image: np.ndarray) -> np.ndarray:
+    """uint8 [..., c] -> int64 [...], one whole number for each color."""
+    return sum(image[..., c].astype(np.int64) << 8 * (3 - c) for c in range(image.shape[-1]))
 
-    Raises:
-      InputError: it is not there, or none; the message says what is wrong.
+
+def code_colors(codes: np.ndarray, channels: int) -> np.ndarray:
+    """Color codes [n] -> uint8 [n, channels]."""
+    return np.stack([codes >> 8 * (3 - c) & 255 for c in range(channels)], axis=1).astype(np.uint8)
+
+
+class ColorCounts:
+    """How many pixels have which color, over the images that are added, in RGBA codes.
+
+    Attributes:
+      counts: color code -> pixels. Of an image with more than MANY_COLORS, a sample of the pixels stands for all.
+      first: color code -> the name of the first image with it.
+      channels: the most that an image has.
+      images: how many were counted; images after MAX_COUNTED distinct colors are not.
     """
-    try:
-        text = Path(path).read_text(encoding="utf-8-sig")
-    except OSError as error:
-        raise InputError(f"palette={path}: {error.strerror}") from None
-    except UnicodeDecodeError:
-        raise InputError(f"palette={path} is no text; a palette is JSON, or lines of R G B and a name") from None
-    try:
-        if text.lstrip().startswith(("{", "[")):
-            return Palette.from_json(json.loads(text))
-        return Palette.from_json(_parsed(text))
-    except ValueError as error:
-        raise InputError(f"palette={path}: {error}") from None
+
+    def __init__(self):
+        self.counts: dict[int, int] = {}
+        self.first: dict[int, str] = {}
+        self.channels, self.images = 1, 0
+
+    def add(self, found: tuple[np.ndarray, np.ndarray, int], name: str) -> None:
+        """Adds what `count_colors` returned for the image called `name`."""
+        if len(self.counts) > MAX_COUNTED:
+            return
+        self.images += 1
+        self.channels = max(self.channels, found[2])
+        for code, count in zip(found[0].tolist(), found[1].tolist(), strict=True):
+            self.counts[code] = self.counts.get(code, 0) + count
+            self.first.setdefault(code, name)
 
 
-def _parsed(text):
-    colors, names = [], []
-    for line in text.splitlines():
-        words = line.split()
-        if not words or line.startswith("#") or words[0] == "GIMP" or words[0].endswith(":"):
-            continue
-        numbers = 0
-        while numbers < min(3, len(words)) and words[numbers].isdecimal():
-            numbers += 1
-        if numbers not in (1, 3):
-            raise ValueError(f'the line "{line}" does not begin with R G B or a gray level')
-        colors.append([int(word) for word in words[:numbers]])
-        names.append(" ".join(words[numbers:]) or f"{len(names)}")
-    return {"colors": colors, "names": names}
+def count_colors(image: np.ndarray) -> tuple[np.ndarray, np.ndarray, int]:
+    """uint8 [h, w, c] -> RGBA codes, pixels of each, and c. Raises InputError for other dtypes."""
+    if image.dtype != np.uint8:
+        raise InputError(f"{images.DEPTH_NAMES[image.dtype.name]}: a palette needs label maps of 8 bits a channel")
+    codes = color_codes(images.with_channels(image, 4)).ravel()
+    found, counts = np.unique(codes, return_counts=True)
+    if len(found) > MANY_COLORS:
+        step = -(-codes.size // (2 * MANY_COLORS))
+        found, counts = np.unique(codes[::step], return_counts=True)
+        counts = counts * step
+    return found, counts, image.shape[2]
 
 
-def find_palette(pairs: Pairs, side: int, what: str) -> Palette:
-    """The colours of one side (0: A, 1: B) in up to PICTURES_READ of the pairs, in order of their values.
+def find_palette(counted: ColorCounts, side: str) -> Palette:
+    """All colors that were counted, in the order of their values.
 
     Args:
-      what: the side's name, for messages.
+      side: what the images are called in messages, such as "input".
 
     Raises:
-      InputError: they are too many for a label map; NoisyColors, where it is one but for the noise of JPEG.
+      InputError: there are too many colors for a label map, or only one; NoisyColors if they look like the noise of
+        JPEG around few colors.
     """
-    codes, counts = np.zeros(0, np.int64), np.zeros(0, np.int64)
-    channels, most, read = 1, MOST_GRAYS, 0
-    for read, (name, picture) in enumerate(_pictures(pairs, side), start=1):
-        _check_depth(picture, name)
-        channels = max(channels, picture.shape[2])
-        found, times = np.unique(_codes(images.with_channels(picture, 4)), return_counts=True)
-        codes, where = np.unique(np.concatenate([codes, found]), return_inverse=True)
-        counts = np.bincount(where, np.concatenate([counts, times])).astype(np.int64)
-        most = MOST_GRAYS if channels == 1 else MOST_COLORS
-        if len(codes) > most and read >= _ENOUGH:
-            break
-    if len(codes) > most:
-        raise _too_many(_colors(codes, channels), counts, what, read)
+    codes = np.array(sorted(counted.counts), np.int64)
+    counts = np.array([counted.counts[code] for code in codes.tolist()], np.int64)
+    colors = code_colors(codes, counted.channels)
+    if len(codes) > (MAX_GRAYS if counted.channels == 1 else MAX_COLORS):
+        raise _too_many(colors, counts, counted.images, side)
     if len(codes) < 2:
-        raise InputError(f"{what} has one colour only; there is nothing to tell apart")
-    return Palette(_colors(codes, channels))
+        raise InputError(f"{side} images have one color only, so there are no classes; check which side is the labels")
+    return Palette(tuple(map(tuple, colors.tolist())), counts=tuple(counts.tolist()))
 
 
-def _pictures(pairs, side):
-    """Yields the name and the picture of up to PICTURES_READ of the pairs."""
-    chosen = pairs.spread(PICTURES_READ)
-    for index, name in enumerate(chosen.names):
-        with contextlib.suppress(InputError):  # said, or left out, where all pictures are read
-            yield name, chosen.read(index)[side]
+def count_classes(palette: Palette, counted: ColorCounts) -> tuple[Palette, dict[str, int]]:
+    """The palette with its pixel counts, and the counted pixels of other colors by the image that first has them."""
+    codes = np.array(list(counted.counts), np.int64)
+    pixels = np.array(list(counted.counts.values()), np.int64)
+    narrowed = color_codes(code_colors(codes, palette.array.shape[1]))
+    labels, known = palette._find(narrowed)
+    labels[~known] = palette.nearest(narrowed[~known])
+    counts = np.bincount(labels, pixels, minlength=len(palette.colors)).astype(int)
+    unknown: dict[str, int] = {}
+    for code, count in zip(codes[~known].tolist(), pixels[~known].tolist(), strict=True):
+        unknown[counted.first[code]] = unknown.get(counted.first[code], 0) + count
+    return dataclasses.replace(palette, counts=tuple(counts.tolist())), unknown
 
 
-def _too_many(colors, counts, what, pictures):
-    kind = "gray levels" if colors.shape[1] == 1 else "colours"
-    clear, core, core_of_others = _clear_colors(colors.astype(int), counts)
-    said = f"{what} has {len(colors)} {kind} or more in {pictures} of its pictures, more than label maps have"
-    if core < _NOISY or core_of_others < _NOISY_OTHERS:
-        return InputError(
-            f"{said}: leave it in colours; if it is a label map, name its colours in a file with --palette=FILE"
-        )
+def _too_many(colors, counts, image_count, side):
+    kind = "gray levels" if colors.shape[1] == 1 else "colors"
+    clear, core, core_of_foreground = _clear_colors(colors.astype(np.int32), counts)
+    problem = f"{side} images have at least {len(colors)} {kind} ({image_count} images), too many for label maps"
+    if core < _NOISY or core_of_foreground < _NOISY_FOREGROUND:
+        return InputError(f"{problem}; train without a palette, or list the label maps' colors with --palette=FILE")
     return NoisyColors(
-        f"{said}; it looks like label maps with the noise of JPEG in them. Name their colours in a JSON file with "
-        f"--palette=FILE, then each pixel gets the nearest. {core:.0%} of the pixels are near these: "
-        f"{json.dumps({'colors': clear})}",
+        f"{problem}; they look like label maps with JPEG noise. List their colors in a JSON file for --palette=FILE; "
+        f"each pixel then gets the nearest. {core:.0%} of the pixels are near these: {json.dumps({'colors': clear})}",
         clear,
     )
 
 
 def _clear_colors(colors, counts):
-    """The colours that others gather closely around, the share of all pixels that do, and the share of those that are
-    not of the most frequent colour, which may be what is behind the things in photos."""
+    """The colors around which others gather closely, the share of all pixels that do, and the share among the pixels
+    outside the most frequent color's reach."""
     free, clear, cores, reaches = counts.copy(), [], [], []
     while free.max() >= 0.001 * counts.sum():
-        distance = np.sum((colors - colors[np.argmax(free)]) ** 2, axis=1)
+        center = np.argmax(free)
+        distance = np.sum((colors - colors[center]) ** 2, axis=1)
         near, reached = free[distance <= _CORE**2].sum(), free[distance <= _REACH**2].sum()
-        is_clear = near >= 0.4 * reached  # what edges leave between two colours is spread out
+        is_clear = near >= 0.4 * reached  # the pixels of an edge between two colors are spread out
         if is_clear:
-            clear.append(colors[np.argmax(free)].tolist())
+            clear.append(colors[center].tolist())
         cores.append(near * is_clear)
         reaches.append(reached)
         free[distance <= _REACH**2] = 0
     return clear, sum(cores) / counts.sum(), sum(cores[1:]) / max(1, counts.sum() - sum(reaches[:1]))
 
 
-def fitting(palette: Palette, pairs: Pairs, side: int, what: str) -> Palette:
-    """A given palette with the channels of a side's pictures, as the first one has them. Raises InputError."""
-    name, picture = next(_pictures(pairs, side), ("", palette.colors[np.newaxis]))
-    try:
-        colors = images.with_channels(palette.colors[np.newaxis], picture.shape[2])[0]
-    except ValueError:
-        raise InputError(f"{what} has gray pictures ({name}), but the palette has colours; give gray levels") from None
-    return dataclasses.replace(palette, colors=colors)
+def read_palette(path: str | os.PathLike) -> Palette:
+    """Reads a palette file: JSON with `colors`, or lines "R G B name" or "LEVEL name" (GIMP's .gpl too).
 
-
-class Snapped:
-    """Pairs whose sides (0: A, 1: B) with a palette, uint8 [k, c], have its colours only: others become the nearest.
-
-    Attributes:
-      pairs: those pairs. Of each picture, the first time that it is read, the pixels of each colour are counted; so
-        that all are, none count as verified.
+    Raises:
+      InputError: the file is missing or is not a palette; the message names it.
     """
-
-    def __init__(self, pairs: Pairs, palettes: dict[int, np.ndarray]):
-        self._source, self._palettes = pairs, palettes
-        self._lock, self._seen = threading.Lock(), set()
-        self._counts = {side: np.zeros(len(colors), np.int64) for side, colors in palettes.items()}
-        self._changed: dict[int, dict[str, int]] = {side: {} for side in palettes}  # pixels, by the pair's name
-        self.pairs = dataclasses.replace(pairs, read=self._read, verified=False) if palettes else pairs
-
-    def counts(self, side: int) -> tuple[int, ...]:
-        """Pixels of each colour in the pictures read so far."""
-        return tuple(self._counts[side].tolist())
-
-    def report(self, side: int, what: str) -> None:
-        """Says on stderr how many pixels of the pictures read so far had none of the palette's colours, if any."""
-        if changed := sorted(self._changed[side].items()):
-            share = sum(pixels for _, pixels in changed) / self._counts[side].sum()
-            names = format_list([f"{name} ({pixels:,} pixels)" for name, pixels in changed], most=3)
-            print(
-                f"{what}: {share:.2%} of the pixels have a colour that the palette has not, and get the nearest, in "
-                f"{len(changed)} pictures: {names}; --palette=FILE gives another palette",
-                file=sys.stderr,
-            )
-
-    def _read(self, index: int) -> tuple[np.ndarray, ...]:
-        pair, name = list(self._source.read(index)), self._source.names[index]
-        for side, colors in self._palettes.items():
-            _check_depth(pair[side], name)
-            try:
-                picture = images.with_channels(pair[side], colors.shape[1])
-            except ValueError as error:
-                raise InputError(f"{name}: {error}; the palette's colours have {colors.shape[1]} channels") from None
-            pair[side], labels, changed = _snap(picture, colors)
-            with self._lock:
-                if (side, index) not in self._seen:
-                    self._seen.add((side, index))
-                    self._counts[side] += np.bincount(labels.ravel(), minlength=len(colors))
-                    if changed:
-                        self._changed[side][name] = changed
-        return tuple(pair)
+    try:
+        text = Path(path).read_text(encoding="utf-8-sig")
+    except OSError as error:
+        raise InputError(f"--palette={path}: {error.strerror}") from None
+    except UnicodeDecodeError:
+        raise InputError(f"--palette={path}: not a text file; give JSON, or lines of R G B and a name") from None
+    try:
+        return Palette.from_json(json.loads(text) if text.lstrip().startswith(("{", "[")) else _parse_lines(text))
+    except ValueError as error:
+        raise InputError(f"--palette={path}: {error}") from None
 
 
-def count_strange(picture: np.ndarray, colors: np.ndarray) -> int:
-    """How many pixels of uint8 [h, w, c] have none of the colours, uint8 [k, c]."""
-    return int(np.isin(_codes(picture), _codes(colors), invert=True).sum())
-
-
-def _snap(picture, colors):
-    """uint8 [h, w, c] -> (the picture in the palette's colours, labels [h, w], how many pixels were changed)."""
-    codes = _codes(picture)
-    known = _codes(colors)
-    order = np.argsort(known)
-    labels = order[np.minimum(np.searchsorted(known[order], codes), len(known) - 1)]
-    strange = known[labels] != codes
-    if not strange.any():
-        return picture, labels, 0
-    found, where = np.unique(codes[strange], return_inverse=True)
-    found = _colors(found, picture.shape[2]).astype(int)
-    nearest, least = np.zeros(len(found), int), np.full(len(found), np.inf)
-    for label, color in enumerate(colors):  # one after the other: noise has too many colours for a table of all
-        distance = np.sum((found - color) ** 2, axis=1)
-        nearest[distance < least] = label
-        least = np.minimum(least, distance)
-    labels[strange] = nearest[where]
-    return colors[labels], labels, int(strange.sum())
-
-
-def _codes(pictures):
-    """uint8 [..., c] -> one whole number for each pixel."""
-    return sum(pictures[..., c].astype(np.int64) << 8 * (3 - c) for c in range(pictures.shape[-1]))
-
-
-def _colors(codes, channels):
-    """What `_codes` made, [n] -> uint8 [n, channels]."""
-    return np.stack([codes >> 8 * (3 - c) & 255 for c in range(channels)], axis=1).astype(np.uint8)
-
-
-def _check_depth(picture, name):
-    if picture.dtype != np.uint8:
-        raise InputError(f"{name}: pictures of {picture.dtype} have no palette; label maps have 8 bits a channel")
+def _parse_lines(text):
+    colors, names = [], []
+    for line in text.splitlines():
+        words = line.split()
+        if not words or line.startswith("#") or words[0] == "GIMP" or words[0].endswith(":"):
+            continue
+        levels = 0
+        while levels < min(3, len(words)) and words[levels].isdecimal():
+            levels += 1
+        if levels not in (1, 3):
+            raise ValueError(f'the line "{line}" does not begin with R G B or a gray level')
+        colors.append([int(word) for word in words[:levels]])
+        names.append(" ".join(words[levels:]) or f"{len(names)}")
+    return {"colors": colors, "names": names}

@@ -226,7 +226,7 @@ def connect(url: str) -> Runtime:
 
 def _encode_png(image: np.ndarray) -> bytes:
     """float32 [1, h, w, c] in [-1, 1] -> a PNG file, with 16 bits if 8 would lose something."""
-    deep, shallow = images.from_float(image[0], images.Format("uint16")).numpy(), images.to_uint8(image[0]).numpy()
+    deep, shallow = images.from_float(image[0], "uint16").numpy(), images.from_float(image[0]).numpy()
     is_shallow = (deep == 257 * shallow.astype(np.uint16)).all()
     return images.encode(shallow if is_shallow else deep, compression=1)
 

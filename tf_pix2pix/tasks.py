@@ -94,16 +94,16 @@ class Task:
     Attributes:
       make: (photo, seed, **settings) -> input picture.
       input_channels: of the input picture; None: as many as the photo has.
-      needs_colour: gray photos teach it nothing.
+      needs_color: gray photos teach it nothing.
     """
 
     make: Callable[..., tf.Tensor]
     input_channels: int | None = None
-    needs_colour: bool = False
+    needs_color: bool = False
 
 
 TASKS = {
-    "colorize": Task(colorize, input_channels=1, needs_colour=True),
+    "colorize": Task(colorize, input_channels=1, needs_color=True),
     "edges": Task(edges, input_channels=1),
     "soft_edges": Task(soft_edges, input_channels=1),
     "sketch": Task(sketch, input_channels=1),
@@ -114,9 +114,7 @@ TASKS = {
 }
 
 
-def input_maker(
-    task: str | None, format: images.Format = images.EIGHT_BITS, **settings
-) -> Callable[..., tf.Tensor] | None:
+def input_maker(task: str | None, side, **settings) -> Callable[..., tf.Tensor] | None:
     """A task as a function of pictures: (photo, seed=None) -> input picture, [h, w, c] of the format; None: no task.
 
     It is traced once for sizes not seen before, and takes photos of one number of channels. The input is rounded as it
@@ -129,7 +127,7 @@ def input_maker(
     @tf.function(reduce_retracing=True, autograph=False)
     def make_input(photo, seed=None):
         seed = _seed_of(photo) if seed is None else seed
-        return images.from_float(TASKS[task].make(images.to_float(photo, format.range), seed, **settings), format)
+        return side.from_float(TASKS[task].make(side.to_float(photo), seed, **settings))
 
     return make_input
 

@@ -13,6 +13,7 @@ import numpy as np
 
 from tf_pix2pix import images
 from tf_pix2pix.errors import RunError
+from tf_pix2pix.sides import Side, Sides
 
 OVERLAP = 1 / 4  # of a tile, shared with its neighbour, at least
 BLEND = 1 / 2  # of the overlap, over which neighbours are blended
@@ -76,43 +77,45 @@ def spans(length: int, tile: int, multiple: int = 1, fixed: bool = False, blende
 
 def translate_tiled(
     generate: Callable[[np.ndarray], np.ndarray],
-    picture: np.ndarray,
+    image: np.ndarray,
     rows: list[Span],
     columns: list[Span],
-    input_range: tuple[float, float] | None = None,
-    output: images.Format = images.EIGHT_BITS,
+    sides: Sides | None,
 ) -> np.ndarray:
-    """[h, w, c] -> [h, w, c'] in the format `output`, tile by tile.
+    """[h, w, c] of the input side -> [h, w, c'] of the target side, tile by tile.
 
     Args:
-      generate: float32 [1, h, w, c] in [-1, 1] -> [1, h, w, c'], for a tile. It may return whole numbers instead, as a
-        server does: then these are what the result is made of, and `output` is of no use.
+      generate: float32 [1, h, w, c] in [-1, 1] -> [1, h, w, c'], for one tile. A server's returns whole numbers, which
+        become the result.
       rows, columns: from `spans`.
-      input_range: of the picture's values, as for images.to_float.
+      sides: None: unknown; the result then has 8 bits, or what `generate` returns.
 
     Raises:
       RunError: `generate` returns another size.
     """
+    to_float = sides.input.to_float if sides else images.to_float
     translated = carried = None
     for number, row in enumerate(rows):
-        band = None  # the tiles of this row, summed
+        band = None  # the weighted sum of this row's tiles
         for column in columns:
-            tile = images.to_float(picture[row.start : row.stop, column.start : column.stop][np.newaxis], input_range)
+            tile = to_float(image[row.start : row.stop, column.start : column.stop][np.newaxis])
             generated = generate(tile.numpy())[0]
+            target = sides.target if sides else Side(generated.shape[2])
             if generated.dtype.kind == "u":
-                output, generated = images.Format(generated.dtype.name), images.to_float(generated).numpy()
+                target = Side(generated.shape[2], generated.dtype.name)
+                generated = images.to_float(generated).numpy()
             if generated.shape[:2] != tile.shape[1:3]:
                 made, wanted = ("x".join(map(str, shape)) for shape in (generated.shape[:2], tile.shape[1:3]))
-                raise RunError(f"the model makes {made} of {wanted} pixels: it is none for pictures of this size")
+                raise RunError(f"the model returned {made} pixels for {wanted}; it does not support this size")
             if band is None:
-                band = np.zeros((row.stop - row.start, picture.shape[1], generated.shape[2]), np.float32)
+                band = np.zeros((row.stop - row.start, image.shape[1], generated.shape[2]), np.float32)
             weights = row.weights[:, np.newaxis, np.newaxis] * column.weights[:, np.newaxis]
             band[:, column.start : column.stop] += generated * weights
         if carried is not None:
             band[: len(carried)] += carried
         else:
-            translated = np.empty((*picture.shape[:2], band.shape[2]), output.depth)
+            translated = np.empty((*image.shape[:2], band.shape[2]), target.depth)
         done = rows[number + 1].start - row.start if number + 1 < len(rows) else len(band)
-        translated[row.start : row.start + done] = images.from_float(band[:done], output).numpy()
+        translated[row.start : row.start + done] = target.from_float(band[:done]).numpy()
         carried = band[done:]
     return translated

@@ -1,1 +1,1 @@
-"""The commands, one module each; flags are defined here and nowhere else."""
+"""The command line: one module for each subcommand of pix2pix. Flags are defined here and nowhere else."""

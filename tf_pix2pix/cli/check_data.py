@@ -1,61 +1,66 @@
-"""Is a data set fine? Reads it whole, as training would, and lists all that is wrong or odd about it.
+"""Checks a data set before training: reads every image, lists defects and oddities.
 
-python -m tf_pix2pix.cli.check_data my_pairs                                        a folder of pairs
-python -m tf_pix2pix.cli.check_data my_pairs --input_dir=sketch --target_dir=photo  where there are more sub-folders
-python -m tf_pix2pix.cli.check_data facades --data_dir=/my/archives                 a published set
-python -m tf_pix2pix.cli.check_data my_photos --task=colorize                       plain photos, for a task
+pix2pix check-data my_pairs                                         a folder of pairs
+pix2pix check-data my_pairs --input_dir=sketch --target_dir=photo   with more than two sub-folders
+pix2pix check-data facades --data_dir=/my/archives                  a published set
+pix2pix check-data my_photos --task=colorize                         photos, for a task
 
-Folders that cli.prepare has made, shards too, are checked as any other.
-
-Writes report.json, contact_sheet.png and, where the pictures of pairs are shifted, misregistration.png.
-The exit code is 1 where training would be harmed.
+Folders made by pix2pix prepare, shards too, are data sets as well. The report consists of
+report.json, contact_sheet.png and, if the images of pairs are shifted, misregistration.png.
+The exit code is 1 if the data would harm training.
 """
 
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from tf_pix2pix.cli.command import Flag, help_of, parse_flags, run_command, start_up_notes_hidden
+from tf_pix2pix.cli.command import FLAGFILE, Flag, help_of, parse_flags, run_command, start_up_notes_hidden
 from tf_pix2pix.config import Size, TrainConfig, table_keys
 from tf_pix2pix.errors import InputError, RunError, format_list
 from tf_pix2pix.files import check_writable
 
 
 def _flags() -> list[Flag]:
-    tasks = table_keys("tasks.TASKS")
-    own_size = "with --task training's own, else any size will do"
     return [
-        Flag("output_dir", "where the report goes, never inside the data set [data_check_NAME_OF_THE_DATASET]"),
-        Flag("task", "the pictures are plain photos, which training makes the inputs of", choices=tasks),
-        Flag("crop_size", f"training's, N or HEIGHTxWIDTH; what is smaller is named (default: {own_size})", Size),
-        Flag("data_dir", "where published archives lie (default: $TFDS_DATA_DIR or ~/tensorflow_datasets)"),
-        Flag("input_dir", "folder data: the sub-folder of input pictures (A)"),
-        Flag("target_dir", "folder data: the sub-folder of target pictures (B)"),
-        Flag("mask_dir", "folder data: the sub-folder with the weights of the training pairs' pixels"),
+        Flag("output_dir", "the folder for the report, outside the data set", auto="data_check_DATASET"),
+        Flag("task", "check photos, from which training makes the input images", choices=table_keys("tasks.TASKS")),
+        Flag(
+            "crop_size",
+            "list images smaller than this: N or HEIGHTxWIDTH pixels",
+            Size,
+            auto="with --task training's default, otherwise no limit",
+            minimum=1,
+        ),
+        Flag("data_dir", "folder of the published archives", auto="$TFDS_DATA_DIR or ~/tensorflow_datasets"),
+        Flag("input_dir", "sub-folder with the images of side A", auto="the first of two by name"),
+        Flag("target_dir", "sub-folder with the images of side B", auto="the second of two by name"),
+        Flag("mask_dir", "sub-folder with the masks of the training pairs"),
     ]
 
 
 def main(argv: list[str] | None = None) -> int:
-    """Returns the exit code: 0 fine, 1 training would be harmed, 2 wrong usage or input."""
-    return run_command(_run, lambda: help_of(__doc__, _flags()), argv, "the report was not written")
+    """Returns the exit code: 0 fine, 1 the data would harm training, 2 wrong usage or input."""
+    return run_command(
+        _run, lambda: help_of(__doc__, {"Flags": [*_flags(), FLAGFILE]}), argv, "the report was not written"
+    )
 
 
 def _run(argv: list[str]) -> None:
     settings, words = parse_flags(argv, _flags())
     if len(words) != 1:
-        raise InputError(f"one data set is checked, a folder or a name; {len(words)} are given. --help shows examples")
-    if bool(settings.get("input_dir")) != bool(settings.get("target_dir")):
-        raise InputError("input_dir and target_dir go together; give both or neither")
-    if min(settings.get("crop_size") or (1, 1)) < 1:
-        raise InputError("--crop_size: the least is 1")
+        raise InputError(
+            f"check-data requires one data set, a folder or a name, not {len(words)}; --help shows examples"
+        )
+    for name, other in (("input_dir", "target_dir"), ("target_dir", "input_dir")):
+        if settings.get(name) and not settings.get(other):
+            raise InputError(f"--{name} requires --{other}")
     if settings.get("task"):
         settings.setdefault("crop_size", TrainConfig.crop_size)
     dataset = words[0]
     folder = Path(dataset).resolve()
     output = Path(settings.pop("output_dir", None) or f"data_check_{folder.name}")
     if folder.is_dir() and output.resolve().is_relative_to(folder):
-        raise InputError(f"{output} is inside the data set {dataset}; choose another --output_dir")
+        raise InputError(f"--output_dir={output}: inside the data set {dataset}; choose another folder")
     check_writable(output)
     with start_up_notes_hidden():
         from tf_pix2pix.data_check import check
@@ -65,33 +70,29 @@ def _run(argv: list[str]) -> None:
     for finding in report["findings"]:
         titles[finding["severity"]].append(finding["title"])
     if titles["error"]:
-        raise RunError(f"training on {dataset} would be harmed: {'; '.join(titles['error'])}")
-    print(f"{dataset} is fine" + ("; the warnings are worth a look" if titles["warning"] else ""))
+        raise RunError(f"{dataset} would harm training: {'; '.join(titles['error'])}")
+    print(f"{dataset} is fine" + ("; look at the warnings" if titles["warning"] else ""))
 
 
 def _lines(report: dict[str, Any]) -> Iterator[str]:
-    """The report for the terminal."""
-    things = "photos" if report["task"] else "pairs"
-    yield f"{'split':6} {things:>7}  {'side':5}  {'width x height':21}  {'pictures':12}  mean (std) of each channel"
+    """Formats the report for the terminal."""
+    items = "photos" if report["task"] else "pairs"
+    yield f"{'split':6} {items:>7}  {'side':5}  {'width x height':21}  {'images':12}  mean (std) of each channel"
     for row in report["statistics"]:
         split = report["splits"][row["split"]]
         side = report["sides"].index(row["side"])
-        low, high = ("x".join(map(str, split[end][side])) for end in ("smallest", "largest"))
-        size = low if low == high else f"{low} to {high}"
+        smallest, largest = ("x".join(map(str, split[end][side])) for end in ("smallest", "largest"))
+        size = smallest if smallest == largest else f"{smallest} to {largest}"
         values = "  ".join(f"{mean:.4g} ({std:.4g})" for mean, std in zip(row["mean"], row["std"], strict=True))
-        yield f"{row['split']:6} {split[things]:>7}  {row['side']:5}  {size:21}  {row['kind']:12}  {values}"
+        yield f"{row['split']:6} {split[items]:>7}  {row['side']:5}  {size:21}  {row['kind']:12}  {values}"
     registration = report["registration"]
     if registration and registration["median_shift"]:
         dx, dy = registration["median_shift"]
-        share = f"{registration['measured']:.0%} of pairs have edges in common"
-        yield f"{share}; the median of B against A is {dx:+.1f} px across, {dy:+.1f} px down"
+        share = f"{registration['measured']:.0%} of the pairs have edges in common"
+        yield f"{share}; their median shift of B against A is {dx:+.1f} px across, {dy:+.1f} px down"
     for finding in report["findings"]:
         yield f"{finding['severity']}: {finding['title']}: {finding['advice']}"
         names = [" = ".join(name) if isinstance(name, list) else name for name in finding["files"]]
         if names and finding["severity"] != "note":
             yield f"    {format_list(names, chr(10) + '    ', most=5)}"
     yield f"written: {', '.join(report['files'])}"
-
-
-if __name__ == "__main__":
-    sys.exit(main())

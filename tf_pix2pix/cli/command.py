@@ -1,9 +1,9 @@
-"""What every command has: flags and their help, exit codes, and one line on stderr when something is wrong."""
+"""What the subcommands share: flags and their help, exit codes, and errors as one line on stderr."""
 
 import contextlib
-import ctypes
+import difflib
 import os
-import platform
+import re
 import signal
 import sys
 import tempfile
@@ -12,40 +12,26 @@ import traceback
 import warnings
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from absl import flags
 
 from tf_pix2pix.config import Range, Size, format_value
-from tf_pix2pix.errors import InputError, RunError
-
-_M_TRIM_THRESHOLD, _M_TOP_PAD, _M_MMAP_MAX = -1, -2, -4  # of glibc's malloc.h
-
-
-def tune_process() -> None:
-    """Sets what makes TensorFlow faster on CPUs, for a process that is ours alone; to be called before it is imported.
-
-    Freed memory stays with the process (glibc gives every large buffer back to the kernel, which clears it anew), and
-    oneDNN's kernels are on also where TensorFlow leaves them off (AMD), unless TF_ENABLE_ONEDNN_OPTS says otherwise.
-    """
-    os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "1")
-    if platform.libc_ver()[0] == "glibc":
-        libc = ctypes.CDLL(None)
-        libc.mallopt(_M_MMAP_MAX, 0)
-        libc.mallopt(_M_TRIM_THRESHOLD, 2**31 - 1)
-        libc.mallopt(_M_TOP_PAD, 64 * 2**20)
+from tf_pix2pix.cpu.settings import tune_process
+from tf_pix2pix.errors import InputError, RunError, format_list
 
 
 def run_command(
     body: Callable[[list[str]], None],
     help_text: Callable[[], str],
     argv: list[str] | None,
-    interrupted: str = "what was saved before is kept, and the same command goes on from there",
+    interrupted: str = "saved work is kept; the same command continues it",
 ) -> int:
-    """Runs a command and returns its exit code: 0 done or stopped on request, 1 it failed, 2 wrong usage or input."""
+    """Runs a command and returns its exit code: 0 done or stopped on request, 1 failed, 2 wrong usage or input."""
     argv = sys.argv if argv is None else argv
-    sys.stdout.reconfigure(line_buffering=True)  # a log file shows each line when it is written
-    warnings.filterwarnings("ignore", module="PIL")  # about damaged metadata; damaged pictures are errors
+    sys.stdout.reconfigure(line_buffering=True)  # a log file shows each line as it is written
+    warnings.filterwarnings("ignore", module="PIL")  # it warns of damaged metadata; damaged images are errors
     try:
         signal.signal(signal.SIGTERM, signal.default_int_handler)  # as Ctrl-C
         if any(argument in ("--help", "-h", "-help", "--helpfull") for argument in argv[1:]):
@@ -59,17 +45,15 @@ def run_command(
         return _fail(error, 1)
     except KeyboardInterrupt:
         return _fail(f"interrupted; {interrupted}", 130)
-    except BrokenPipeError:  # whoever read our output has gone
+    except BrokenPipeError:  # the reader of our output has ended
         os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
         return 1
-    except OSError as error:  # no right to read, a name too long, no space left
+    except OSError as error:  # no permission, a name too long, no space left
         return _fail(f"{error.filename}: {error.strerror}" if error.filename else f"{error}", 1)
     except Exception as error:
         with tempfile.NamedTemporaryFile("w", prefix="pix2pix-error-", suffix=".txt", delete=False) as trace:
             trace.write(traceback.format_exc())
-        return _fail(
-            f"{type(error).__name__}: {error}; this is a defect of tf_pix2pix, please report it with {trace.name}", 1
-        )
+        return _fail(f"{type(error).__name__}: {error}: a bug in tf_pix2pix; please report it with {trace.name}", 1)
     return 0
 
 
@@ -80,9 +64,9 @@ def _fail(error: Exception | str, code: int) -> int:
 
 @contextlib.contextmanager
 def start_up_notes_hidden() -> Iterator[None]:
-    """Keeps what TensorFlow's libraries write to stderr while they are loaded from the user, unless loading fails.
+    """Hides what TensorFlow's libraries write to stderr while they are loaded, unless loading fails.
 
-    They write before any log level counts, so the file descriptor itself is turned aside.
+    They write before any log level is in force, so the file descriptor itself is redirected.
     """
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     with tempfile.TemporaryFile() as notes:
@@ -102,86 +86,144 @@ def start_up_notes_hidden() -> Iterator[None]:
 
 @dataclass(frozen=True)
 class Flag:
-    """A flag of a command. kind: str, int, float, bool, Size, Range or list (of words, between commas)."""
+    """A flag of a command.
+
+    kind is str, int, float, bool, Size, Range or list (words separated by commas). auto describes what happens without
+    the flag if default is None. minimum and maximum are limits of whole numbers and sizes.
+    """
 
     name: str
-    help: str
+    text: str
     kind: Any = str
     default: Any = None
-    choices: Sequence[str] | None = None  # None: anything
+    choices: Sequence[str] | None = None  # None allows any value
+    auto: str = ""
+    minimum: int | None = None
+    maximum: int | None = None
+    required: bool = False
 
     def help_entry(self) -> list[str]:
-        text = self.help + (f": {', '.join(self.choices)}" if self.choices else "")
+        text = self.text + (f" ({', '.join(self.choices)})" if self.choices else "")
+        default = self.auto
         if self.default not in (None, ""):
-            text += f" [{','.join(self.default) if self.kind is list else format_value(self.default)}]"
+            default = ",".join(self.default) if self.kind is list else format_value(self.default)
+        text += " [required]" if self.required else f" [{default}]" if default else ""
         name = f"--{'[no]' if self.kind is bool else ''}{self.name}"
-        return textwrap.wrap(f"{name:26} {text}", 110, initial_indent="  ", subsequent_indent=" " * 29)
+        return textwrap.wrap(f"{name:26} {text}", 100, initial_indent="  ", subsequent_indent=" " * 29)
 
 
-def help_of(doc: str, command_flags: Sequence[Flag]) -> str:
-    """The text of --help."""
-    return "\n".join(
-        [doc, "Flags (default in brackets):", *(line for flag in command_flags for line in flag.help_entry())]
-    )
+FLAGFILE = Flag("flagfile", "read more flags from this file, one a line")  # absl reads it
 
 
-def parse_flags(argv: list[str], command_flags: Sequence[Flag]) -> tuple[dict[str, Any], list[str]]:
-    """The command line -> the flags that were given, by name, and the other words.
+def help_of(doc: str, sections: dict[str, Sequence[Flag]]) -> str:
+    """Returns the text of --help: the command's docstring, and its flags under headings."""
+    lines = [doc.strip(), "", "Defaults are in brackets."]
+    for heading, section in sections.items():
+        lines += ["", f"{heading}:"]
+        lines += [line for flag in section for line in flag.help_entry()]
+    return "\n".join(lines)
+
+
+def parse_flags(
+    argv: list[str], command_flags: Sequence[Flag], first: str | None = None
+) -> tuple[dict[str, Any], list[str]]:
+    """Parses a command line.
+
+    Args:
+      first: for a command of flags only, the flag that a word without one was probably meant for.
+
+    Returns:
+      The values of the flags that were given, by name, and the other words.
 
     Raises:
-      InputError: a flag is unknown or malformed.
+      InputError: a flag is unknown, malformed, out of its limits, or missing.
     """
-    values = flags.FlagValues()  # not absl's global one: importing or calling this leaves nothing behind
+    values = flags.FlagValues()  # not absl's global one, which would remember these flags
     for flag in command_flags:
-        if flag.kind in _PARSERS:
-            serializer = flags.ArgumentSerializer()
-            flags.DEFINE(_PARSERS[flag.kind](), flag.name, None, "", flag_values=values, serializer=serializer)
+        if flag.kind is bool:
+            flags.DEFINE_bool(flag.name, None, "", flag_values=values)
+        elif flag.kind is list:
+            flags.DEFINE_list(flag.name, None, "", flag_values=values)
         else:
-            _DEFINE[flag.kind](flag.name, None, "", flag_values=values)
+            flags.DEFINE(_Parser(flag.kind), flag.name, None, "", values, flags.ArgumentSerializer())
     try:
         words = values(argv)[1:]
+    except flags.UnrecognizedFlagError as error:
+        near = nearest(error.flagname, [flag.name for flag in command_flags])
+        guess = f"did you mean --{near}? " if near else ""
+        raise InputError(f"unknown flag --{error.flagname}; {guess}--help lists the flags") from None
+    except flags.CantOpenFlagFileError as error:
+        raise InputError(f"--flagfile={error.__context__.filename}: {error.__context__.strerror}") from None
     except flags.Error as error:
-        raise InputError(f"{error}; --help lists the flags") from None
+        message = re.sub(r"\('Non-boolean argument.*\)", "must be true or false", str(error).removeprefix("flag "))
+        raise InputError(message[0].lower() + message[1:]) from None
+    if words and first:
+        raise InputError(f"unknown flag {words[0]}; did you mean --{first}={words[0]}? --help lists the flags")
     given = {name: values[name].value for name in values if values[name].present}
     for flag in command_flags:
-        for value in given.get(flag.name, ()) if flag.kind is list else [given.get(flag.name)]:
-            if flag.choices and value is not None and value not in flag.choices:
-                raise InputError(f"{flag.name}={value} is unknown; choose one of {', '.join(flag.choices)}")
+        value = given.get(flag.name)
+        if flag.required and not value:
+            raise InputError(f"--{flag.name} is missing; --help shows examples")
+        if value is not None:
+            _check(flag, value)
     return given, words
 
 
-_DEFINE = {
-    str: flags.DEFINE_string,
-    int: flags.DEFINE_integer,
-    float: flags.DEFINE_float,
-    bool: flags.DEFINE_bool,
-    list: flags.DEFINE_list,
-}
+def _check(flag: Flag, value: Any) -> None:
+    """Raises InputError if the flag does not allow the value."""
+    if flag.choices:
+        for word in value if flag.kind is list else [value]:
+            if word not in flag.choices:
+                raise InputError(f"--{flag.name}={word}: must be one of {', '.join(flag.choices)}")
+    smallest, largest = (min(value), max(value)) if flag.kind is Size else (value, value)
+    if flag.minimum is not None and smallest < flag.minimum:
+        raise InputError(f"--{flag.name}={format_value(value)}: must be at least {flag.minimum}")
+    if flag.maximum is not None and largest > flag.maximum:
+        raise InputError(f"--{flag.name}={format_value(value)}: must be at most {flag.maximum}")
 
 
-class _SizeParser(flags.ArgumentParser):
-    """N or HEIGHTxWIDTH -> (height, width)."""
-
-    def parse(self, argument: str) -> Size:
-        if isinstance(argument, tuple):
-            return argument
-        sides = argument.lower().split("x")
-        if len(sides) not in (1, 2) or not all(side.isdecimal() for side in sides):
-            raise ValueError("a size is N or HEIGHTxWIDTH, in pixels")
-        return int(sides[0]), int(sides[-1])
+def nearest(word: str, names: Sequence[str]) -> str | None:
+    """Returns the name that a misspelt word was probably meant for, if any is near."""
+    return next(iter(difflib.get_close_matches(word, names, n=1)), None)
 
 
-class _RangeParser(flags.ArgumentParser):
-    """LOW,HIGH -> (low, high)."""
+def refuse_folder_of_runs(flag: str, folder: str) -> None:
+    """Raises InputError, naming the runs, if a folder is not a run directory but contains some."""
+    runs = [] if Path(folder, "config.json").exists() else sorted(Path(folder).glob("*/config.json"))
+    if runs:
+        inside = format_list([run.parent for run in runs])
+        raise InputError(f"--{flag}={folder}: not a run directory, but contains some; choose one: {inside}")
 
-    def parse(self, argument: str) -> Range:
-        if isinstance(argument, tuple):
-            return argument
+
+class _Parser(flags.ArgumentParser):
+    """Converts the text of a flag. absl calls it with a converted value too."""
+
+    def __init__(self, kind: Any):
+        self._convert, self._must_be = _CONVERTERS[kind]
+
+    def parse(self, argument: Any) -> Any:
         try:
-            low, high = map(float, argument.split(","))
+            return self._convert(argument) if isinstance(argument, str) else argument
         except ValueError:
-            raise ValueError("a range is LOW,HIGH, two numbers") from None
-        return low, high
+            raise ValueError(f"must be {self._must_be}") from None
 
 
-_PARSERS = {Size: _SizeParser, Range: _RangeParser}
+def _to_size(text: str) -> Size:
+    sides = text.lower().split("x")
+    if len(sides) not in (1, 2) or not all(side.isdecimal() for side in sides):
+        raise ValueError
+    return int(sides[0]), int(sides[-1])
+
+
+def _to_range(text: str) -> Range:
+    low, high = map(float, text.split(","))
+    return low, high
+
+
+_CONVERTERS = {
+    str: (str, "text"),
+    int: (int, "a whole number"),
+    float: (float, "a number"),
+    Size: (_to_size, "N or HEIGHTxWIDTH, in pixels"),
+    Range: (_to_range, "LOW,HIGH, two numbers"),
+}

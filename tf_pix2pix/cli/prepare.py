@@ -1,143 +1,144 @@
-"""Makes data sets of data sets. Nothing is changed in the input; the output is a folder of its own.
+"""Makes a data set from another one. The input stays unchanged; the output is a new folder.
 
-python -m tf_pix2pix.cli.prepare combine photos/ labels/ --output=pairs      two folders -> side-by-side files
-python -m tf_pix2pix.cli.prepare cut pairs/ --output=two_folders             side-by-side files -> folders A and B
-python -m tf_pix2pix.cli.prepare resize pairs/ --size=256 --output=small     256x512: --size=256x512, height x width
-python -m tf_pix2pix.cli.prepare split pairs/ --fractions=0.8,0.1,0.1 --group='^(scene[0-9]+)' --output=split_pairs
-python -m tf_pix2pix.cli.prepare shards pairs/ --output=shards               few large files, which training reads
+pix2pix prepare combine photos/ labels/ --output=pairs    two folders -> side-by-side files
+pix2pix prepare cut pairs/ --output=two_folders           side-by-side files -> folders A and B
+pix2pix prepare resize pairs/ --size=256 --output=small   all images to one size
+pix2pix prepare split pairs/ --fractions=0.8,0.1,0.1 --group='^(scene[0-9]+)' --output=split_pairs
+pix2pix prepare shards pairs/ --output=shards             few large files, from which training reads
 
-A set is a folder of side-by-side files, or one with two sub-folders of pictures paired by name, with train, val and
-test around them or not. Pictures are written as PNG (TIFF and NPY as what they are): depth, transparency and
-palettes are kept. A command that was stopped goes on when it is given again. COMMAND --help shows the flags of one.
+A data set is a folder of side-by-side files, or a folder with two sub-folders of images paired by
+name; either may be divided into train, val and test. Images are written as PNG (TIFF and NPY keep
+their format) with their bit depth, transparency and palette. The same command continues after an
+interruption. pix2pix prepare OPERATION --help shows the flags of one operation.
 """
 
 import sys
 from typing import Any
 
-from tf_pix2pix.cli.command import Flag, help_of, parse_flags, run_command, start_up_notes_hidden
+from tf_pix2pix.cli.command import FLAGFILE, Flag, help_of, nearest, parse_flags, run_command, start_up_notes_hidden
 from tf_pix2pix.config import Size, table_keys
 from tf_pix2pix.errors import InputError
 
-COMMANDS = {
-    "combine": "FOLDER_A FOLDER_B, or one FOLDER that has both in it: joins each pair into one file, A left",
+OPERATIONS = {
+    "combine": "FOLDER_A FOLDER_B, or one FOLDER with both: joins each pair into one file, A left",
     "cut": "FOLDER: cuts side-by-side files into two folders",
-    "resize": "FOLDER: brings all pictures to one size; the halves of side-by-side files each for itself",
-    "split": "FOLDER: shares the pairs out to train, val and test, the files copied byte for byte",
-    "shards": "FOLDER: packs the files, byte for byte, into few large ones; python run_train.py --dataset=SHARDS",
+    "resize": "FOLDER: resizes all images to one size, each half of a side-by-side file by itself",
+    "split": "FOLDER: distributes the pairs to train, val and test; copies files byte for byte",
+    "shards": "FOLDER: packs the files, byte for byte, into few large ones for --dataset=SHARDS",
 }
 
 
-def _flags(command: str) -> list[Flag]:
+def _flags(operation: str) -> list[Flag]:
     methods = table_keys("images.RESIZE_METHODS")
     sides = [
-        Flag("input_dir", "the sub-folder with A, where there are not exactly two"),
-        Flag("target_dir", "the sub-folder with B"),
+        Flag("input_dir", "sub-folder with the images of side A", auto="the first of two by name"),
+        Flag("target_dir", "sub-folder with the images of side B", auto="the second of two by name"),
     ]
-    quality = Flag("quality", "write what was JPEG as JPEG of this quality, 1 to 100 (default: as PNG)", int)
-    single = Flag("single", "the files are plain photos, as for --task, not pairs side by side", bool, False)
-    default_method = "(default: nearest for palettes, else bicubic)"
+    quality = Flag(
+        "quality", "write JPEG files as JPEG of this quality, 1 to 100", int, auto="as PNG", minimum=1, maximum=100
+    )
+    photos = Flag("photos", "the files are photos for train --task, not side-by-side pairs", bool, False)
+    method = "nearest for palettes, otherwise bicubic"
     own = {
         "combine": [*sides, quality],
         "cut": [Flag("sides", "names of the two folders", list, ["A", "B"]), quality],
         "resize": [
-            Flag("size", "pixels of each side of a pair: N or HEIGHTxWIDTH", Size),
-            Flag("longest_side", "instead: proportions kept, the longer of height and width so many pixels", int),
-            Flag("resize_a", f"how A is resized; nearest for label maps {default_method}", choices=methods),
-            Flag("resize_b", f"how B is resized; nearest for label maps {default_method}", choices=methods),
-            single,
+            Flag("size", "size of each side of a pair: N or HEIGHTxWIDTH pixels", Size, minimum=1),
+            Flag("longest_side", "instead of --size: pixels of the longer side; keeps proportions", int, minimum=1),
+            Flag("resize_a", "resize method of side A; label maps need nearest", choices=methods, auto=method),
+            Flag("resize_b", "resize method of side B; label maps need nearest", choices=methods, auto=method),
+            photos,
             *sides,
             quality,
         ],
         "split": [
-            Flag("fractions", "of train, val and test", list, ["0.8", "0.1", "0.1"]),
-            Flag("counts", "instead: so many pairs, one of the numbers may be 'rest', as in rest,100,100", list),
+            Flag("fractions", "shares of train, val and test", list, ["0.8", "0.1", "0.1"]),
+            Flag("counts", "instead of --fractions: numbers of pairs; one may be 'rest', as in rest,100,100", list),
             Flag(
                 "group",
-                "a regular expression: pairs with the same in its parentheses (or, without these, in what it finds in "
-                "the file name without its ending) stay together",
+                "regular expression on file names without their ending: pairs with the same match stay together; "
+                "if it has parentheses, only their part of the match counts",
             ),
-            Flag("seed", "of the choice", int, 0),
-            Flag("hard_link", "link the files instead of copying them: no space, but the same file twice", bool, False),
+            Flag("seed", "random seed of the split", int, 0),
+            Flag("hard_link", "hard-link the files instead of copying them; saves disk space", bool, False),
             *sides,
         ],
-        "shards": [Flag("shard_mb", "a shard has about so many MB", int, 128), single, *sides],
+        "shards": [Flag("shard_mb", "approximate size of a shard in MB", int, 128, minimum=1), photos, *sides],
     }
-    output = Flag("output", "the folder to make")
-    overwrite = Flag("overwrite", "replace what this command has put into the folder before", bool, False)
-    return [output, *own[command], overwrite]
+    output = Flag("output", "the folder to make", required=True)
+    overwrite = Flag("overwrite", "replace what this operation wrote into the folder before", bool, False)
+    return [output, *own[operation], overwrite]
 
 
 def main(argv: list[str] | None = None) -> int:
     """Returns the exit code: 0 done, 1 it failed, 2 wrong usage or input."""
     argv = sys.argv if argv is None else argv
-    interrupted = "what is done is kept, and the same command goes on from there"
-    return run_command(_run, lambda: _help(argv), argv, interrupted)
+    return run_command(_run, lambda: _help(argv), argv)
 
 
 def _help(argv: list[str]) -> str:
-    asked = [argv[1]] if len(argv) > 1 and argv[1] in COMMANDS else COMMANDS
-    texts = [help_of(f"{command} {COMMANDS[command]}", _flags(command)) for command in asked]
-    return "\n\n".join([__doc__.strip(), *texts])
+    asked = [argv[1]] if len(argv) > 1 and argv[1] in OPERATIONS else OPERATIONS
+    return help_of(
+        __doc__, {f"{operation} {OPERATIONS[operation]}": [*_flags(operation), FLAGFILE] for operation in asked}
+    )
 
 
 def _run(argv: list[str]) -> None:
-    command = argv[1] if len(argv) > 1 else None
-    if command not in COMMANDS:
-        said = "the command is missing" if command is None else f"{command} is no command"
-        raise InputError(f"{said}; the first word is one of {', '.join(COMMANDS)}; --help shows examples")
-    given, folders = parse_flags([argv[0], *argv[2:]], _flags(command))
-    settings = {flag.name: flag.default for flag in _flags(command)} | given
-    if not settings["output"]:
-        raise InputError("--output is missing; --help shows examples")
-    if not folders or len(folders) > (2 if command == "combine" else 1):
-        raise InputError(f"{command} takes one folder{' or two' if command == 'combine' else ''}, not {len(folders)}")
-    _check(command, given, settings, folders)
+    operation = argv[1] if len(argv) > 1 else None
+    if operation not in OPERATIONS:
+        near = operation and nearest(operation, [*OPERATIONS])
+        problem = (
+            f"unknown operation {operation}; {f'did you mean {near}? ' if near else ''}"
+            if operation
+            else "the operation is missing; "
+        )
+        raise InputError(f"{problem}choose one of {', '.join(OPERATIONS)}; --help shows examples")
+    given, folders = parse_flags([argv[0], *argv[2:]], _flags(operation))
+    settings = {flag.name: flag.default for flag in _flags(operation)} | given
+    if not folders or len(folders) > (2 if operation == "combine" else 1):
+        raise InputError(
+            f"{operation} requires one folder{' or two' if operation == 'combine' else ''}, not {len(folders)}"
+        )
+    _check(operation, given, settings, folders)
+    if "photos" in settings:
+        settings["single"] = settings.pop("photos")
     with start_up_notes_hidden():
         from tf_pix2pix import preparing
     output = settings.pop("output")
-    getattr(preparing, command)(folders if command == "combine" else folders[0], output, **settings)
+    getattr(preparing, operation)(folders if operation == "combine" else folders[0], output, **settings)
 
 
-def _check(command: str, given: dict[str, Any], settings: dict[str, Any], folders: list[str]) -> None:
-    """Raises InputError where flags do not fit each other, and turns the words of lists into values."""
-    if ("input_dir" in given) != ("target_dir" in given):
-        raise InputError("--input_dir and --target_dir go together")
+def _check(operation: str, given: dict[str, Any], settings: dict[str, Any], folders: list[str]) -> None:
+    """Converts the words of lists into values. Raises InputError if flags contradict each other."""
+    for name, other in (("input_dir", "target_dir"), ("target_dir", "input_dir")):
+        if name in given and other not in given:
+            raise InputError(f"--{name} requires --{other}")
     if "input_dir" in given and len(folders) == 2:
-        raise InputError("--input_dir and --target_dir are of no use with two folders: the first is A")
-    for name, least, most in (("quality", 1, 100), ("longest_side", 1, None), ("shard_mb", 1, None)):
-        value = settings.get(name)
-        if value is not None and (value < least or (most and value > most)):
-            raise InputError(f"--{name}={value}: from {least}{f' to {most}' if most else ''}")
-    if "input_dir" in given and settings.get("single"):
-        raise InputError("--input_dir and --target_dir are of no use with --single")
-    if command == "cut":
+        raise InputError("--input_dir and --target_dir require one folder; of two folders the first is A")
+    if "input_dir" in given and settings.get("photos"):
+        raise InputError("--photos does not work with --input_dir and --target_dir; leave them out")
+    if operation == "cut":
         settings["sides"] = tuple(settings["sides"])
         if len({*settings["sides"]}) != 2 or not all(side and "/" not in side for side in settings["sides"]):
-            raise InputError(f"--sides={','.join(settings['sides'])}: two names of folders, between them a comma")
-    if command == "resize":
+            raise InputError(f"--sides={','.join(settings['sides'])}: must be two folder names, as in A,B")
+    if operation == "resize":
         if ("size" in given) == ("longest_side" in given):
-            raise InputError("resize needs --size or --longest_side, one of them")
-        if "size" in given and min(given["size"]) < 1:
-            raise InputError("--size: the least is 1")
-        if settings["single"] and "resize_b" in given:
-            raise InputError("--resize_b is of no use with --single; --resize_a is the method")
-    if command == "split":
+            raise InputError("resize requires --size or --longest_side, one of them")
+        if settings["photos"] and "resize_b" in given:
+            raise InputError("--resize_b does not work with --photos; use --resize_a")
+    if operation == "split":
         if "fractions" in given and "counts" in given:
-            raise InputError("--fractions and --counts both say how many; give one")
+            raise InputError("--fractions and --counts both set the split; leave one out")
         settings["fractions"] = _numbers("fractions", settings["fractions"], float)
         settings["counts"] = settings["counts"] and _numbers("counts", settings["counts"], int)
 
 
 def _numbers(name: str, words: list[str], kind: type) -> list[float | int | None]:
-    """2 or 3 words -> numbers; 'rest' -> None, for counts."""
+    """Converts two or three words to numbers; of counts, 'rest' becomes None."""
     try:
         numbers = [None if kind is int and word == "rest" else kind(word) for word in words]
     except ValueError:
-        raise InputError(f"--{name}={','.join(words)}: numbers, with commas between them") from None
+        numbers = []
     if len(numbers) not in (2, 3):
-        raise InputError(f"--{name}={','.join(words)}: two or three numbers, for train, val and test")
+        raise InputError(f"--{name}={','.join(words)}: must be two or three numbers, for train, val and test")
     return numbers
-
-
-if __name__ == "__main__":
-    sys.exit(main())

@@ -1,72 +1,139 @@
-"""Trains a translator on pairs of pictures, or goes on with a run that was stopped.
+"""Trains an image-to-image translator on pairs of images, or resumes a run that was stopped.
 
-python run_train.py --dataset=synthetic_facades --preset=demo     something to look at after minutes, no files needed
-python run_train.py --dataset=facades                             a published set, with the paper's settings
-python run_train.py --dataset=my_folder --output_dir=runs/mine    your own pairs
-python run_train.py --dataset=my_photos --task=colorize           plain photos, from which the inputs are made
+pix2pix train --dataset=synthetic_facades --preset=demo   the built-in set: minutes, no files needed
+pix2pix train --dataset=facades                           a published set, with the paper's settings
+pix2pix train --dataset=my_pairs --output_dir=runs/mine   your own pairs
+pix2pix train --dataset=my_photos --task=colorize         photos; the inputs are made from them
+pix2pix train --config=runs/mine/config.json --norm=batch --output_dir=runs/b   as mine, changed
 """
 
 import dataclasses
+import json
+import re
 from pathlib import Path
+from typing import Any
 
-from tf_pix2pix.cli.command import Flag, help_of, parse_flags, run_command, start_up_notes_hidden
-from tf_pix2pix.config import PRESETS, TrainConfig, choices, kind, table_keys
+from tf_pix2pix.cli.command import FLAGFILE, Flag, help_of, parse_flags, run_command, start_up_notes_hidden
+from tf_pix2pix.config import PRESETS, TASK_SETTINGS, TrainConfig, choices, kind, table_keys
 from tf_pix2pix.errors import InputError
+
+MOST_USED = (
+    "dataset",
+    "output_dir",
+    "preset",
+    "task",
+    "direction",
+    "crop_size",
+    "filters",
+    "batch_size",
+    "epochs",
+    "steps",
+    "config",
+    "flagfile",
+)
 
 
 def main(argv: list[str] | None = None) -> int:
     """Returns the exit code: 0 done or stopped on request, 1 the run failed, 2 wrong usage or input."""
-    return run_command(_run, lambda: help_of(__doc__, _flags()), argv)
+    return run_command(_run, lambda: help_of(__doc__, sections()), argv)
 
 
 def _run(argv: list[str]) -> None:
-    config, output_dir = parse(argv)
-    with start_up_notes_hidden():
-        from tf_pix2pix.training import train  # loads TensorFlow: not before the flags are known to be right
-    train(config, output_dir)
+    try:
+        config, output_dir = parse(argv)
+        with start_up_notes_hidden():
+            from tf_pix2pix.training import train  # loads TensorFlow, so the flags are checked first
+        train(config, output_dir)
+    except InputError as error:
+        raise InputError(_with_dashes(str(error))) from error
 
 
-def _flags() -> list[Flag]:
-    output_dir = (
-        "the run directory [runs/NAME_OF_THE_DATASET, or runs/NAME-TASK]; the same command again resumes the run in it"
-    )
-    preset = f"settings to start from [those of the data set, over them those of the task]: {', '.join(PRESETS)}"
-    own = [Flag("output_dir", output_dir), Flag("preset", preset)]
+def sections() -> dict[str, list[Flag]]:
+    """The flags of --help under their headings: the most used, then the sections of TrainConfig."""
+    own = [
+        Flag(
+            "output_dir",
+            "the run directory; the same command resumes the run in it",
+            auto="runs/DATASET, or runs/DATASET-TASK",
+        ),
+        Flag(
+            "preset",
+            f"the settings to start from: {', '.join(PRESETS)}",
+            auto="that of a published data set, then that of the task",
+        ),
+        Flag("config", "config.json of another run: start from its settings, which other flags override"),
+        FLAGFILE,
+    ]
+    found, heading = {"Most used": own}, ""
     for field in dataclasses.fields(TrainConfig):
-        text = field.metadata["help"]
+        text, heading = field.metadata["help"], field.metadata["heading"] or heading
         if field.name == "dataset":
             text += f": {', '.join(table_keys('datasets.DATASETS'))}"
-        own.append(Flag(field.name, text, kind(field), field.default, choices(field)))
-    return own
+        flag = Flag(field.name, text, kind(field), field.default, choices(field), field.metadata["auto"])
+        found.setdefault("Most used" if field.name in MOST_USED else heading, []).append(flag)
+    found["Most used"].sort(key=lambda flag: MOST_USED.index(flag.name))
+    return found
 
 
 def parse(argv: list[str]) -> tuple[TrainConfig, str]:
-    """The command line -> the config and the run directory: the preset, and over it what is given.
+    """Returns the config and the run directory of a command line.
+
+    Flags override the settings of --config; without --config they override the presets.
 
     Raises:
-      InputError: a flag is unknown, malformed, or does not fit the others.
+      InputError: a flag is unknown or malformed, or contradicts another one.
     """
-    given, words = parse_flags(argv, _flags())
-    if words:
-        raise InputError(f"{words[0]} is no flag; flags look like --dataset=NAME, --help lists them")
-    if not given.get("dataset"):
-        raise InputError(
-            "--dataset is missing: a folder of pairs, or one of "
-            f"{', '.join(table_keys('datasets.DATASETS'))}. "
-            "To start at once: --dataset=synthetic_facades --preset=demo"
-        )
-    own_preset = given["dataset"] if given["dataset"] in {*PRESETS} & {*table_keys("datasets.DATASETS")} else None
-    given["dataset"] = given["dataset"].rstrip("/") or "/"  # as the shell completes folders
-    preset = given.pop("preset", own_preset)
-    if preset is not None and preset not in PRESETS:
-        raise InputError(f"preset={preset} is unknown; choose one of {', '.join(PRESETS)}")
-    output_dir = given.pop("output_dir", None)
+    flags = [flag for section in sections().values() for flag in section if flag is not FLAGFILE]
+    given, _ = parse_flags(argv, flags, first="dataset")
+    preset, output_dir, path = (given.pop(name, None) for name in ("preset", "output_dir", "config"))
     if "epochs" in given and "steps" in given:
-        raise InputError("--epochs and --steps both say how long to train; give one")
-    task = given.get("task") or (preset if preset in table_keys("tasks.TASKS") else None)
-    base = own_preset if preset == task else preset  # a task's row goes over that of the data set
-    settings = {**PRESETS.get(base, {}), **PRESETS.get(task, {}), **given}
+        raise InputError("--epochs and --steps both set the length of the training; leave one out")
+    if preset is not None and preset not in PRESETS:
+        raise InputError(f"--preset={preset}: must be one of {', '.join(PRESETS)}")
+    if preset and path:
+        raise InputError(
+            f"--preset={preset}: has no effect with --config, which sets every field; leave one of them out"
+        )
+    settings = _read_config(path, given) if path else _from_presets(given, preset)
     if "epochs" in given:
         settings.pop("steps", None)
-    name = "-".join(filter(None, [Path(given["dataset"]).resolve().name, task]))
-    return TrainConfig(**settings), output_dir or f"runs/{name}"
+    settings |= given
+    if not settings.get("dataset"):
+        raise InputError(
+            f"--dataset is missing: a folder of pairs, or one of {', '.join(table_keys('datasets.DATASETS'))}. "
+            "For a first try: --dataset=synthetic_facades --preset=demo"
+        )
+    settings["dataset"] = settings["dataset"].rstrip("/") or "/"  # shells complete folders with a slash
+    config = TrainConfig(**settings)
+    name = "-".join(filter(None, [Path(config.dataset).resolve().name, config.task]))
+    return config, output_dir or f"runs/{name}"
+
+
+def _from_presets(given: dict[str, Any], preset: str | None) -> dict[str, Any]:
+    """The settings of the preset, or of the published data set, and over them those of the task."""
+    dataset = given.get("dataset")
+    own_preset = dataset if dataset in {*PRESETS} & {*table_keys("datasets.DATASETS")} else None
+    preset = own_preset if preset is None else preset
+    task = given.get("task") or (preset if preset in table_keys("tasks.TASKS") else None)
+    base = own_preset if preset == task else preset
+    return {**PRESETS.get(base, {}), **PRESETS.get(task, {})}
+
+
+def _read_config(path: str, given: dict[str, Any]) -> dict[str, Any]:
+    """The settings in another run's config.json; those of its task only if the command line keeps the task."""
+    try:
+        settings = dataclasses.asdict(TrainConfig.from_json(json.loads(Path(path).read_text(encoding="utf-8"))))
+    except (OSError, ValueError) as error:  # InputError and UnicodeDecodeError are ValueErrors
+        problem = error.strerror if isinstance(error, OSError) else error
+        raise InputError(f"--config={path}: {problem}; give the config.json of a run directory") from None
+    if given.get("task", settings["task"]) != settings["task"]:
+        settings = {name: value for name, value in settings.items() if name not in TASK_SETTINGS}
+    return settings
+
+
+def _with_dashes(message: str) -> str:
+    """Writes the fields in a message about a config as flags: filters=0 -> --filters=0, jitter=False -> --nojitter."""
+    names = [field.name for field in dataclasses.fields(TrainConfig)]
+    unmistakable = [name for name in names if "_" in name]  # the others may be plain English: only before "="
+    message = re.sub(rf"(?<![^\s(])(({'|'.join(names)})(?==)|({'|'.join(unmistakable)})\b)", r"--\1", message)
+    return re.sub(r"--(\w+)=True\b", r"--\1", re.sub(r"--(\w+)=False\b", r"--no\1", message))

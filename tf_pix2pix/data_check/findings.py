@@ -203,7 +203,7 @@ def _depths(gathered: Gathered) -> Iterator[Finding]:
             depth_of[gathered.traits.get((trait, side), [])] = number
         counts = np.bincount(depth_of[depth_of >= 0], minlength=3)
         if np.count_nonzero(counts) > 1:
-            spoken = zip(counts, images.SPOKEN.values(), strict=True)
+            spoken = zip(counts, images.DEPTH_NAMES.values(), strict=True)
             said = ", ".join(f"{count} of {depth}" for count, depth in spoken if count)
             advice = "a side needs one; convert the files"
             if not counts[2]:

@@ -1,4 +1,4 @@
-"""What every data source gives: pairs of pictures, addressed by index."""
+"""Pairs: one split of a data set, its images addressed by index."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
@@ -7,41 +7,62 @@ import numpy as np
 
 from tf_pix2pix import images
 from tf_pix2pix.errors import InputError
-from tf_pix2pix.images import EIGHT_BITS, Format
+
+INPUT, TARGET, MASK = "input", "target", "mask"
 
 
 @dataclass(frozen=True)
 class Pairs:
-    """One split of a data set. A and B are the two sides, as the source orders them; direction is applied later.
+    """One split of a data set.
 
     Attributes:
-      names: where each pair comes from (a path, or "set/split/id"), for messages. One per pair.
-      read: index -> (A, B), both uint8, uint16 or float32 [h, w, c] with c in 1, 3, 4 and equal h and w; or (A, B,
-        mask), the weights of the pixels in the loss, uint8 [h, w, 1], 255 for 1. A pure function, safe to call from
-        several threads. Raises InputError naming the file when a picture is unreadable or the pair does not fit.
-      verified: every picture has been decoded once already (a prepared or a procedural set), so that reading them all
-        before training would find nothing.
-      formats: of (input, target), once it is known what all are (formats.with_formats).
+      names: the source of each pair (a path, or "set/split/id"), for messages.
+      read: index -> one image for each of `parts`, uint8, uint16 or float32 [h, w, c] with c in 1, 3, 4 and equal h and
+        w; a mask is uint8 [h, w, 1], 255 for weight 1. A pure function, safe to call from several threads. Raises
+        InputError naming the file if an image is unreadable or the pair does not match.
+      parts: the images of a pair: ("input", "target"), with "mask" after them, or ("target",) of photos, whose inputs a
+        task makes.
+      uniform: all pairs have the depth and channels of the first, and each has been decoded before (a prepared or a
+        drawn set), so that reading them all in advance would find nothing.
     """
 
     names: Sequence[str]
     read: Callable[[int], tuple[np.ndarray, ...]]
-    verified: bool = False
-    formats: tuple[Format, Format] = (EIGHT_BITS, EIGHT_BITS)
+    parts: tuple[str, ...] = (INPUT, TARGET)
+    uniform: bool = False
 
     def __len__(self) -> int:
         return len(self.names)
 
-    def spread(self, most: int) -> "Pairs":
-        """At most so many of the pairs, at even distances from the first on."""
-        count = min(most, len(self))
-        indices = [position * len(self) // count for position in range(count)]
+    def select(self, indices: Sequence[int]) -> "Pairs":
+        """The pairs of these indices, in this order."""
         names = [self.names[index] for index in indices]
         return replace(self, names=names, read=lambda position: self.read(indices[position]))
 
+    def spread(self, most: int) -> "Pairs":
+        """At most so many of the pairs, evenly spaced, the first included."""
+        count = min(most, len(self))
+        return self.select([position * len(self) // count for position in range(count)])
 
-def decode_picture(name: object, encoded: bytes) -> np.ndarray:
-    """A file's bytes -> [h, w, c], as images.decode. Raises InputError naming the file."""
+    def oriented(self, direction: str) -> "Pairs":
+        """Pairs of (A, B) -> pairs of (input, target). direction: "AtoB" or "BtoA"."""
+        if direction == "AtoB":
+            return self
+
+        def read(index: int) -> tuple[np.ndarray, ...]:
+            a, b, *masks = self.read(index)
+            return (b, a, *masks)
+
+        return replace(self, read=read)
+
+    def targets(self) -> "Pairs":
+        """The targets alone, as photos for a task."""
+        position = self.parts.index(TARGET)
+        return replace(self, read=lambda index: (self.read(index)[position],), parts=(TARGET,))
+
+
+def decode_image(name: object, encoded: bytes) -> np.ndarray:
+    """Decodes a file, as images.decode does. Raises InputError naming the file."""
     try:
         return images.decode(encoded)
     except ValueError as error:
@@ -49,23 +70,23 @@ def decode_picture(name: object, encoded: bytes) -> np.ndarray:
 
 
 def decode_pair(names: Sequence[object], encoded: Sequence[bytes]) -> tuple[np.ndarray, np.ndarray]:
-    """The bytes of one side-by-side file, or of the files of A and of B -> (A, B), as Pairs.read gives them.
+    """Decodes one side-by-side file, or the files of A and of B -> (A, B).
 
     Raises:
-      InputError: naming the file, where one is unreadable or the pair does not fit.
+      InputError: a file is unreadable, or the two images do not match; the message names the file.
     """
-    pictures = [decode_picture(name, data) for name, data in zip(names, encoded, strict=True)]
-    if len(pictures) == 1:
+    decoded = [decode_image(name, data) for name, data in zip(names, encoded, strict=True)]
+    if len(decoded) == 1:
         try:
-            return images.split_side_by_side(pictures[0])
+            return images.split_side_by_side(decoded[0])
         except ValueError as error:
             raise InputError(f"{names[0]}: {error}") from None
-    check_sizes(names, [picture.shape[:2] for picture in pictures])
-    return tuple(pictures)
+    check_sizes(names, [image.shape[:2] for image in decoded])
+    return decoded[0], decoded[1]
 
 
 def check_sizes(names: Sequence[object], sizes: Sequence[tuple[int, int]]) -> None:
-    """Raises InputError where the two pictures of a pair, of these (height, width), are of different sizes."""
+    """Raises InputError if the two images of a pair differ in (height, width)."""
     if sizes[0] != sizes[1]:
         both = " but ".join(f"{name} is {width}x{height}" for name, (height, width) in zip(names, sizes, strict=True))
-        raise InputError(f"{both} (width x height): a pair needs one size")
+        raise InputError(f"{both} (width x height); both images of a pair need the same size")

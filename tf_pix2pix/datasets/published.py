@@ -1,37 +1,35 @@
 """The six data sets published with pix2pix, as a TensorFlow Datasets builder: tfds.load("pix2pix/facades").
 
-An archive NAME.tar.gz holds NAME/{train,val[,test]}/*.jpg, each a pair side by side: A is the left half, B the right.
+Each image file is a side-by-side pair: A is the left half, B the right half.
 """
 
-import gzip
-import http.client
 import os
 import shutil
 import sys
 import tarfile
-import urllib.request
 import zlib
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 
 import numpy as np
 import tensorflow_datasets as tfds
 
-from tf_pix2pix import images
-from tf_pix2pix.datasets.pairs import Pairs
+from tf_pix2pix.datasets import archive, shards
+from tf_pix2pix.datasets.pairs import Pairs, decode_pair
 from tf_pix2pix.errors import InputError, RunError
-
-BASE_ADDRESS = "http://efrosgans.eecs.berkeley.edu/pix2pix/datasets/"
-CONNECT_SECONDS = 20  # how long the server may take to answer at all
 
 
 @dataclass(frozen=True)
 class PublishedSet:
-    """What is known of a published set: the sides, the archive's size, the pairs of each split that it has, the source.
+    """The facts about a published set. None: unknown, and not checked.
 
-    None stands for a number that is not known, and then is not compared with.
+    Attributes:
+      a, b: the content of the left and the right half.
+      archive_bytes: the size of NAME.tar.gz.
+      pairs: the number of pairs of each split.
+      source: where the images come from.
     """
 
     a: str
@@ -52,16 +50,18 @@ SETS = {
                                 "UT Zappos50K: Yu and Grauman, CVPR 2014; edges by HED: Xie and Tu, ICCV 2015"),
     "edges2handbags": PublishedSet("edges", "photo", None, {"train": 138567, "val": 200},
                                    "Amazon handbags: Zhu et al., ECCV 2016; edges by HED: Xie and Tu, ICCV 2015"),
-    "night2day": PublishedSet("a place", "the place at another hour", None, {"train": None, "val": None, "test": None},
+    "night2day": PublishedSet("a place", "the same place at another hour", None,
+                              {"train": None, "val": None, "test": None},
                               "Transient Attributes: Laffont et al., SIGGRAPH 2014"),
 }  # fmt: skip
 
 
 class Pix2pix(tfds.core.GeneratorBasedBuilder):
-    """One config per published set, stored as array_record files, which serve both random access and tf.data.
+    """The data sets published with pix2pix, one config each.
 
-    Features: "image", the side-by-side file byte for byte as published (decoded uint8 [h, 2w, 3]), and "filename".
-    The archive is taken from DATA_DIR/NAME.tar.gz or DATA_DIR/downloads/manual/NAME.tar.gz, or else downloaded.
+    Features: "image", the published side-by-side file byte for byte (decodes to uint8 [h, 2w, 3]), and "filename".
+    The files come from DATA_DIR/NAME.tar.gz, from the unpacked folder DATA_DIR/NAME, from either of them in
+    DATA_DIR/downloads/manual, or from a download. They are stored as array_record, which is read by index.
     """
 
     VERSION = tfds.core.Version("1.0.0")
@@ -69,8 +69,8 @@ class Pix2pix(tfds.core.GeneratorBasedBuilder):
         tfds.core.BuilderConfig(name=name, description=f"A: {row.a}, B: {row.b}. {row.source}. Pairs: Isola et al.")
         for name, row in SETS.items()
     ]
-    code_path = None  # only for a checksums file; TFDS 4.9.10 finds it by a package that it does not depend on
-    archive: Path | None = None  # the file to prepare from, where it lies outside the data_dir
+    code_path = None  # TFDS looks for a checksums file here, and in 4.9.10 requires a package that it does not declare
+    source: Path | None = None  # the archive or unpacked folder, if it lies outside the builder's data_dir
 
     def __init__(self, **kwargs):
         super().__init__(**{"file_format": "array_record", **kwargs})
@@ -78,7 +78,7 @@ class Pix2pix(tfds.core.GeneratorBasedBuilder):
     def _info(self) -> tfds.core.DatasetInfo:
         return tfds.core.DatasetInfo(
             builder=self,
-            description=__doc__,
+            description=self.__doc__,
             features=tfds.features.FeaturesDict({"image": tfds.features.Image(), "filename": tfds.features.Text()}),
             homepage="https://phillipi.github.io/pix2pix/",
             citation="Isola et al.: Image-to-Image Translation with Conditional Adversarial Networks, CVPR 2017",
@@ -86,35 +86,32 @@ class Pix2pix(tfds.core.GeneratorBasedBuilder):
         )
 
     def _split_generators(self, dl_manager) -> dict:
-        name, folder = self.builder_config.name, Path(self.data_dir_root)
-        placed = self.archive or _find_archive(name, folder)
-        archive = placed or _download(name, dl_manager, folder)
-        self.info.metadata["archive"] = _identity(archive)
-        return {split: self._generate_examples(archive, split, placed is None) for split in SETS[name].pairs}
+        name, data_dir = self.builder_config.name, Path(self.data_dir_root)
+        placed = self.source or archive.find(name, data_dir)
+        source = placed or archive.download(name, dl_manager, data_dir)
+        self.info.metadata["source"] = archive.identify(source)
+        return {split: self._generate_examples(source, split, placed is None) for split in SETS[name].pairs}
 
-    def _generate_examples(self, archive: Path, split: str, downloaded: bool) -> Iterator[tuple[str, dict]]:
-        """(filename, features) of one split, each picture decoded once. Raises InputError naming archive and member."""
-        name, count = self.builder_config.name, 0
+    def _generate_examples(self, source: Path, split: str, is_download: bool) -> Iterator[tuple[str, dict]]:
+        """Yields (file name, features) of a split and decodes each image once. Raises InputError naming the file."""
+        name, is_empty = self.builder_config.name, True
+        complete_copy = f"a complete copy of {archive.BASE_ADDRESS}{name}.tar.gz"
         try:
-            for member, encoded in _pictures(archive, f"{name}/{split}"):
-                try:
-                    images.split_side_by_side(images.decode(encoded))
-                except ValueError as error:
-                    raise InputError(f"{archive}: {member}: {error}") from None
-                yield member.name, {"image": encoded, "filename": member.name}
-                count += 1
+            for filename, encoded in archive.read_split(source, name, split):
+                decode_pair([f"{source}: {name}/{split}/{filename}"], [encoded])
+                yield filename, {"image": encoded, "filename": filename}
+                is_empty = False
         except (tarfile.TarError, EOFError, zlib.error, OSError) as error:
-            cure = f"replace it by a complete copy of {BASE_ADDRESS}{name}.tar.gz"
-            if downloaded:
-                archive.unlink()
-                Path(f"{archive}.INFO").unlink()  # TFDS' note beside it, with which another download would be refused
-                cure = "it has been removed: run the same command again to download it anew"
-            raise InputError(f"{archive} is damaged or no .tar.gz archive ({error}); {cure}") from None
-        if not count:
-            raise InputError(f"{archive} has no pictures in {name}/{split}/: it is not the whole {name} archive")
+            fix = f"replace it with {complete_copy}"
+            if is_download:
+                archive.remove_download(source)
+                fix = "it has been deleted: run the same command again to repeat the download"
+            raise InputError(f"{source}: damaged or incomplete ({error}); {fix}") from None
+        if is_empty:
+            raise InputError(f"{source}: no images in {name}/{split}/; replace it with {complete_copy}")
 
     def _as_dataset(self, split, decoders=None, read_config=None, shuffle_files=False):
-        """tf.data over the records; TFDS reads array_record files by index only. Their order is random already."""
+        """The records as tf.data, which TFDS lacks for array_record files. They are stored in random order."""
         import tensorflow as tf
 
         source = self.as_data_source(split, deserialize_method=tfds.decode.DeserializeMethod.RAW_BYTES)
@@ -124,64 +121,101 @@ class Pix2pix(tfds.core.GeneratorBasedBuilder):
 
 
 def load(name: str, *, data_dir: str | os.PathLike | None = None) -> dict[str, Pairs]:
-    """The published set `name` as {"train", "val", "test"} -> Pairs, prepared the first time (about a minute per GB).
+    """Returns the splits "train", "val" and "test" of a published set, prepared at the first call (a minute per GB).
 
-    A set published without test pictures gives its val as test. Pairs are in TFDS' order: random, the same everywhere.
+    A set without a test split uses val as test. The order of the pairs is random, but the same on every machine,
+    and the same from an archive and from its unpacked folder.
 
     Args:
-      name: one of SETS.
-      data_dir: where NAME.tar.gz has been put by hand (also in downloads/manual inside), and where the downloaded
-        archive and the prepared set are kept. A folder without write permission is only read; TFDS' default folder
-        is then used for the rest. None: that default, the variable TFDS_DATA_DIR or else ~/tensorflow_datasets.
+      name: a key of SETS.
+      data_dir: holds NAME.tar.gz or the unpacked folder NAME (as find in archive.py), and receives the download and
+        the prepared set. If it is read-only, the default folder receives them. None: the default folder,
+        $TFDS_DATA_DIR or ~/tensorflow_datasets.
 
     Raises:
-      InputError: no such set; data_dir is a file; no archive and no network; a damaged archive or picture.
+      InputError: name is unknown; data_dir is a file; there is no archive and no network; the archive or an image is
+        damaged; the package array_record is missing.
       RunError: the prepared set cannot be written.
     """
     if name not in SETS:
-        raise InputError(f"no published set is called {name!r}; there are: {', '.join(SETS)}")
-    default = Path(os.environ.get("TFDS_DATA_DIR") or "~/tensorflow_datasets")
-    folder, default = (Path(path).expanduser().absolute() for path in (data_dir or default, default))
+        raise InputError(f"{name!r}: unknown published data set; choose one of {', '.join(SETS)}")
+    shards.check_array_record(name, f"unpack {name}.tar.gz and pass --dataset=FOLDER --preset={name}")
+    builder = _prepare(name, data_dir)
+    decoders = {"image": tfds.decode.SkipDecoding()}
+    sources = {split: builder.as_data_source(split, decoders=decoders) for split in SETS[name].pairs}
+    pairs = {
+        split: Pairs(_Names(f"{name}/{split}", source), partial(_read, f"{name}/{split}", source), uniform=True)
+        for split, source in sources.items()
+    }
+    if "test" not in pairs:
+        _report(f"{name}: published without a test split; val is used as test")
+        pairs["test"] = pairs["val"]
+    return pairs
+
+
+def _prepare(name: str, data_dir: str | os.PathLike | None) -> Pix2pix:
+    """Returns the builder of a set that is prepared and up to date."""
+    default = Path(os.environ.get("TFDS_DATA_DIR") or "~/tensorflow_datasets").expanduser().absolute()
+    folder = Path(data_dir).expanduser().absolute() if data_dir else default
     if folder.exists() and not folder.is_dir():
-        raise InputError(f"{folder} is a file; --data_dir is the folder where archives lie or are downloaded to")
-    archive = _find_archive(name, folder)
+        raise InputError(f"--data_dir={folder}: a file; name the folder of {name}.tar.gz, or one to download it to")
+    source = archive.find(name, folder)
     builder = Pix2pix(config=name, data_dir=folder)
-    if not _is_current(builder, archive) and not _is_writable(folder):
-        _say(f"{folder} is read-only: the prepared {name} is kept in {default}")
+    if not _is_current(builder, source) and not _is_writable(folder):
+        _report(f"{folder}: read-only; the prepared {name} goes to {default}")
+        source = source or archive.find(name, default)
         builder = Pix2pix(config=name, data_dir=default)
-        archive = archive or _find_archive(name, default)
-    if os.path.exists(builder.data_dir) and not _is_current(builder, archive):
-        _say(f"{builder.data_dir} is incomplete or was made from another archive: preparing {name} anew")
+    if source:
+        _report(f"{name}: using {source}")
+    if os.path.exists(builder.data_dir) and not _is_current(builder, source):
+        _report(f"{builder.data_dir}: incomplete or made from other files; preparing {name} again")
         shutil.rmtree(builder.data_dir)
         builder = Pix2pix(config=name, data_dir=builder.data_dir_root)
-    builder.archive = archive
+    builder.source = source
     if not sys.stderr.isatty():
         tfds.disable_progress_bar()
     is_new = not Path(builder.data_dir_root).exists()
     try:
         builder.download_and_prepare()
     except OSError as error:
-        raise RunError(f"{name} cannot be prepared in {builder.data_dir}: {error}") from None
+        raise RunError(f"{builder.data_dir}: cannot prepare {name} here ({error}); pass another --data_dir") from None
     except InputError:
-        if is_new:  # a misspelt data_dir, perhaps
+        if is_new:  # perhaps a misspelled data_dir
             shutil.rmtree(builder.data_dir_root, ignore_errors=True)
         raise
-    _compare_with_published(builder)
+    _warn_of_differences(builder)
+    return builder
 
-    skip_decoding = {"image": tfds.decode.SkipDecoding()}
-    sources = {split: builder.as_data_source(split, decoders=skip_decoding) for split in SETS[name].pairs}
-    pairs = {
-        split: Pairs(_Names(f"{name}/{split}", source), partial(_read, f"{name}/{split}", source), verified=True)
-        for split, source in sources.items()
-    }
-    if "test" not in pairs:
-        _say(f"{name}: no test split published: val is used as test")
-        pairs["test"] = pairs["val"]
-    return pairs
+
+def _is_current(builder: Pix2pix, source: Path | None) -> bool:
+    """Whether the set is prepared with all its files, and from `source` unless that is None."""
+    files = [file for split in builder.info.splits.values() for file in split.filepaths]
+    if not files or not all(file.exists() for file in files):
+        return False
+    return source is None or builder.info.metadata.get("source") == archive.identify(source)
+
+
+def _is_writable(folder: Path) -> bool:
+    """Whether the folder, or its first existing parent, may be written to; root respects the mode bits too."""
+    while not folder.exists():
+        folder = folder.parent
+    return os.access(folder, os.W_OK) and bool(folder.stat().st_mode & 0o222)
+
+
+def _warn_of_differences(builder: Pix2pix) -> None:
+    """Reports in one line how the prepared set differs from the published one. It is used all the same."""
+    name = builder.builder_config.name
+    row, source = SETS[name], builder.info.metadata.get("source", {})
+    compared = [(f"{split} pairs", builder.info.splits[split].num_examples, n) for split, n in row.pairs.items()]
+    if "gzip_trailer" in source:
+        compared.insert(0, ("bytes", source["bytes"], row.archive_bytes))
+    differences = [f"{n} {what} (published: {known})" for what, n, known in compared if known not in (n, None)]
+    if differences:
+        _report(f"warning: {name} differs from the published set: {', '.join(differences)}")
 
 
 class _Names(Sequence):
-    """The pairs' names, facades/train/17.jpg and so on, each read when asked for: a set may have more than 100,000."""
+    """The pairs' names, such as facades/train/17.jpg. Each is read when it is asked for: some sets have 138,567."""
 
     def __init__(self, prefix: str, source: Sequence[dict]):
         self._prefix, self._source = prefix, source
@@ -196,84 +230,10 @@ class _Names(Sequence):
 
 
 def _read(prefix: str, source: Sequence[dict], index: int) -> tuple[np.ndarray, np.ndarray]:
-    """Pair number `index` of a split -> (A, B), uint8 [h, w, c] each."""
+    """Returns (A, B) of a pair, uint8 [h, w, c] each."""
     example = source[index]
-    try:
-        return images.split_side_by_side(images.decode(example["image"]))
-    except ValueError as error:
-        raise InputError(f"{prefix}/{example['filename'].decode()}: {error}") from None
+    return decode_pair([f"{prefix}/{example['filename'].decode()}"], [example["image"]])
 
 
-def _pictures(archive: Path, folder: str) -> Iterator[tuple[PurePosixPath, bytes]]:
-    """(path, bytes) of each picture of one folder, in one pass to the file's very end, where gzip's checksum is."""
-    with gzip.open(archive) as unpacked, tarfile.open(fileobj=unpacked, mode="r|") as tar:
-        for member in tar:
-            path = PurePosixPath(member.name)
-            is_picture = path.suffix.lower() in images.EXTENSIONS and not path.name.startswith(".")
-            if member.isfile() and path.parent == PurePosixPath(folder) and is_picture:
-                yield path, tar.extractfile(member).read()
-        while unpacked.read(1 << 20):
-            pass
-
-
-def _find_archive(name: str, folder: Path) -> Path | None:
-    candidates = (folder / f"{name}.tar.gz", folder / "downloads" / "manual" / f"{name}.tar.gz")
-    return next((path for path in candidates if path.is_file()), None)
-
-
-def _download(name: str, dl_manager, folder: Path) -> Path:
-    """The archive from TFDS' cache or its address. One short request first: TFDS retries for minutes or for ever."""
-    address = f"{BASE_ADDRESS}{name}.tar.gz"
-    downloads = Path(dl_manager.download_dir, Pix2pix.name)
-    unfinished_before = set(downloads.glob("*.tmp.*"))
-    is_cached = any(address in info.read_text() for info in downloads.glob("*.tar.gz.INFO"))
-    try:
-        if not is_cached:
-            request = urllib.request.Request(address, method="HEAD")
-            urllib.request.urlopen(request, timeout=CONNECT_SECONDS).close()
-        return Path(dl_manager.download(address))
-    except (OSError, http.client.HTTPException, tfds.download.DownloadError) as error:
-        for unfinished in set(downloads.glob("*.tmp.*")) - unfinished_before:
-            shutil.rmtree(unfinished, ignore_errors=True)
-        raise InputError(
-            f"{name} cannot be downloaded from {address} ({error}). Download it elsewhere, put it at "
-            f"{folder / f'{name}.tar.gz'} and run the same command again; or start now with --dataset=synthetic_facades"
-        ) from None
-
-
-def _identity(archive: Path) -> dict[str, int | str]:
-    """An archive's size and its last 8 bytes, where gzip keeps checksum and length of the content (RFC 1952, 2.3.1)."""
-    with archive.open("rb") as file:
-        size = file.seek(0, os.SEEK_END)
-        file.seek(max(0, size - 8))
-        return {"bytes": size, "gzip_trailer": file.read().hex()}
-
-
-def _is_current(builder: Pix2pix, archive: Path | None) -> bool:
-    """Whether the set is prepared, with all its files, and from `archive` where there is one."""
-    files = [file for split in builder.info.splits.values() for file in split.filepaths]
-    if not files or not all(file.exists() for file in files):
-        return False
-    return archive is None or builder.info.metadata["archive"] == _identity(archive)
-
-
-def _is_writable(folder: Path) -> bool:
-    """Whether the folder, or the one that it would be made in, may be written to; root too respects the mode bits."""
-    while not folder.exists():
-        folder = folder.parent
-    return os.access(folder, os.W_OK) and bool(folder.stat().st_mode & 0o222)
-
-
-def _compare_with_published(builder: Pix2pix) -> None:
-    """One line of warning where the prepared set is not as published; it is used all the same."""
-    name = builder.builder_config.name
-    row = SETS[name]
-    compared = [("bytes", builder.info.metadata["archive"]["bytes"], row.archive_bytes)]
-    compared += [(f"{split} pairs", builder.info.splits[split].num_examples, n) for split, n in row.pairs.items()]
-    differences = [f"{n} {what} (published: {known})" for what, n, known in compared if known not in (n, None)]
-    if differences:
-        _say(f"warning: {name} is not the published archive: {', '.join(differences)}")
-
-
-def _say(line: str) -> None:
+def _report(line: str) -> None:
     print(line, file=sys.stderr)

@@ -1,9 +1,10 @@
-"""Pairs from shards: few large files that hold many pictures' files, byte for byte, quick to read over a network.
+"""Pairs from shards: a few large files that hold many image files byte for byte, which network drives read fast.
 
 A folder of shards has an index, shards.json, and ArrayRecord files, which are read by index in any order. A record is a
-tf.train.Example with two features, "names" and "files": of one side-by-side picture or photo, or of A and of B.
+tf.train.Example with two features, "names" and "files": one side-by-side image or photo, or the images A and B.
 """
 
+import importlib.util
 import json
 from collections.abc import Iterable, Sequence
 from pathlib import Path
@@ -11,11 +12,9 @@ from typing import Any
 
 import numpy as np
 import tensorflow as tf
-from array_record.python.array_record_data_source import ArrayRecordDataSource
-from array_record.python.array_record_module import ArrayRecordWriter
 
 from tf_pix2pix.datasets.folder import SPLITS
-from tf_pix2pix.datasets.pairs import Pairs, decode_pair, decode_picture
+from tf_pix2pix.datasets.pairs import INPUT, TARGET, Pairs, decode_image, decode_pair
 from tf_pix2pix.errors import InputError
 from tf_pix2pix.files import atomic_write
 
@@ -23,12 +22,21 @@ INDEX = "shards.json"
 EXTENSION = ".array_record"
 FORMAT = "tf_pix2pix shards 1"
 
-# Pictures are compressed already. One record a group: any of them is read without its neighbours.
+# Image files are compressed already. With one record per group, a record is read without its neighbors.
 _WRITER_OPTIONS = "group_size:1,uncompressed"
 
 
+def check_array_record(what: str, fix: str) -> None:
+    """Raises InputError if the package array_record, which reads and writes `what`, is missing."""
+    if importlib.util.find_spec("array_record") is None:
+        raise InputError(f"{what}: requires the package array_record, which has no Windows build; {fix}")
+
+
 def write_shard(path: Path, records: Iterable[tuple[Sequence[str], Sequence[bytes]]]) -> None:
-    """Writes records (names, files) of one or two pictures each to `path`."""
+    """Writes one record per (names, files) of one or two images."""
+    check_array_record("writing shards", "run this command on Linux or macOS, or train on the folder itself")
+    from array_record.python.array_record_module import ArrayRecordWriter
+
     writer = ArrayRecordWriter(str(path), _WRITER_OPTIONS)
     try:
         for names, encoded in records:
@@ -40,21 +48,23 @@ def write_shard(path: Path, records: Iterable[tuple[Sequence[str], Sequence[byte
 
 
 def read_index(folder: str | Path) -> dict[str, dict[str, Any]]:
-    """The shards of a folder: file name -> "split", "pairs" (how many), "bytes", "names" (of each pair's files),
-    "photos" (whether they are such), and "kind", what all of them are: [[dtype, channels] of A, of B], of photos one
-    such, or null where they differ.
+    """Returns the entry of each shard in a folder, by file name.
+
+    An entry has "split"; "pairs" and "bytes", their number and the file's size; "names", the file names of each pair;
+    "photos", whether the images are plain photos; "kind", [[dtype, channels] of A, of B] (photos: one of these), or
+    null if the pairs differ in it.
 
     Raises:
-      InputError: the index is damaged or of another version.
+      InputError: the index is damaged or has another version.
     """
     path = Path(folder, INDEX)
     try:
         index = json.loads(path.read_text())
         found, entries = index["format"], dict(index["shards"])
     except (ValueError, TypeError, KeyError):
-        raise InputError(f"{path} is no index of shards, or damaged; make the shards again") from None
+        raise InputError(f"{path}: damaged, or not an index of shards; make the shards again") from None
     if found != FORMAT:
-        raise InputError(f"{path} is of the format {found!r}, not {FORMAT!r}; make the shards again")
+        raise InputError(f"{path}: format {found!r} is not {FORMAT!r}; make the shards again")
     return entries
 
 
@@ -67,59 +77,63 @@ def add_to_index(folder: Path, name: str, entry: dict[str, Any]) -> None:
 
 
 def load(folder: str | Path, *, photos: bool = False) -> dict[str, Pairs]:
-    """The splits "train", "val", "test" of a folder of shards, the same pairs in the same order as in their folder.
+    """Returns the splits "train", "val" and "test" of a folder of shards, in the same order as in the source folder.
 
-    Without test pairs val is test, which is said. Pairs that are all of one kind count as verified: each was decoded
-    when the shards were written.
+    Without a test split, val is used as test, and a printed line says so. A split is uniform (Pairs) if all its pairs
+    have one kind: each pair was decoded when its shard was written.
 
     Args:
-      photos: the pictures are plain photos; each is both A and B, the same array.
+      photos: the images are plain photos; a pair is then a target alone.
 
     Raises:
-      InputError: the index is damaged, or a shard is missing or not as it was written; photos are asked for where
-        there are pairs of files, or pairs where there are photos.
+      InputError: the index is damaged; a shard is missing or changed; the shards hold pairs where photos are
+        required, or the reverse; the package array_record is missing.
     """
+    check_array_record(str(folder), "train on the folder that the shards were made from")
     index = read_index(folder)
     for name, shard in index.items():
         path = Path(folder, name)
         size = path.stat().st_size if path.exists() else None
         if size != shard["bytes"]:
-            what = "is missing" if size is None else f"has {size} bytes, not {shard['bytes']}"
-            raise InputError(f"{path} {what}; copy the folder again, or make the shards again")
+            problem = "missing" if size is None else f"{size} bytes, but the index has {shard['bytes']}"
+            raise InputError(f"{path}: {problem}; copy the folder again, or make the shards again")
     by_split = {split: [name for name in sorted(index) if index[name]["split"] == split] for split in SPLITS}
     pairs = {split: _pairs(Path(folder), names, index, photos) for split, names in by_split.items() if names}
     if not {"train", "val"} <= pairs.keys():
-        raise InputError(f"{Path(folder, INDEX)} has no shards to train on or none held out; make the shards again")
+        raise InputError(f"{Path(folder, INDEX)}: the train or val split is missing; make the shards again")
     if "test" not in pairs:
         pairs["test"] = pairs["val"]
-        print(f"{folder}: no test shards; val is used as test")
+        print(f"{folder}: no test split; val is used as test")
     return pairs
 
 
 def _pairs(folder: Path, shards: Sequence[str], index: dict[str, dict[str, Any]], photos: bool) -> Pairs:
-    """The pairs of one split."""
+    """Returns the pairs of one split."""
+    from array_record.python.array_record_data_source import ArrayRecordDataSource
+
     files = [pair for shard in shards for pair in index[shard]["names"]]
     if photos and any(len(pair) != 1 for pair in files):
-        raise InputError(f"{folder} holds pairs of files; a task takes plain photos (shards made with --single)")
+        raise InputError(f"{folder}: holds pairs, but a task requires photos (pix2pix prepare shards --photos)")
     if not photos and any(index[shard].get("photos") for shard in shards):
-        raise InputError(f"{folder} holds plain photos, not pairs; give the --task that makes the inputs of them")
+        raise InputError(f"{folder}: holds plain photos, not pairs; pass the --task that makes inputs from them")
     try:
         source = ArrayRecordDataSource([str(folder / shard) for shard in shards])
     except (RuntimeError, ValueError) as error:
-        raise InputError(f"{folder}: a shard is damaged ({error}); copy the folder again") from None
+        raise InputError(f"{folder}: damaged shard ({error}); copy the folder again") from None
     names = [" and ".join(pair) for pair in files]
 
-    def read(position: int) -> tuple[np.ndarray, np.ndarray]:
+    def read(position: int) -> tuple[np.ndarray, ...]:
         try:
             record = source[position]
-        except RuntimeError as error:  # a shard's checksum, or the disk
-            raise InputError(f"{folder}: {names[position]} cannot be read from its shard: {error}") from None
+        except RuntimeError as error:  # a wrong checksum, or the disk
+            raise InputError(f"{folder}: cannot read {names[position]} ({error}); copy the folder again") from None
         features = tf.train.Example.FromString(record).features.feature
         paths = [f"{folder}/{name.decode()}" for name in features["names"].bytes_list.value]
         encoded = features["files"].bytes_list.value
-        return (decode_picture(paths[0], encoded[0]),) * 2 if photos else decode_pair(paths, encoded)
+        return (decode_image(paths[0], encoded[0]),) if photos else decode_pair(paths, encoded)
 
-    # Photos were not decoded as pairs, nor pairs as photos: side by side, they may have an odd width.
+    # Pairs read as photos, or photos as pairs, were not checked as such: side by side, the width must be even.
     kinds = [index[shard]["kind"] for shard in shards]
-    verified = kinds.count(kinds[0]) == len(kinds) and kinds[0] is not None and len(kinds[0]) == (1 if photos else 2)
-    return Pairs([f"{folder}: {name}" for name in names], read, verified)
+    parts = (TARGET,) if photos else (INPUT, TARGET)
+    uniform = kinds.count(kinds[0]) == len(kinds) and kinds[0] is not None and len(kinds[0]) == len(parts)
+    return Pairs([f"{folder}: {name}" for name in names], read, parts, uniform)

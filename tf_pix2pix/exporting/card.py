@@ -1,54 +1,45 @@
-"""The model card of a run: what its exports say of themselves."""
+"""The model card of a run: a JSON object that its exports carry."""
 
-import dataclasses
-from pathlib import Path
 from typing import Any
 
 import keras
 import tensorflow as tf
 
 import tf_pix2pix
-from tf_pix2pix import images, inference, runs
-from tf_pix2pix.config import TrainConfig
-from tf_pix2pix.formats import formats_of
+from tf_pix2pix import inference
+from tf_pix2pix.run import Run
+from tf_pix2pix.sides import Side
 
 
-def make_card(
-    run_dir: Path,
-    config: TrainConfig,
-    generator: keras.Model,
-    step: int,
-    max_pixels: int,
-    palettes: runs.Palettes | None = None,
-) -> dict[str, Any]:
-    """The model card: what an exported model says of itself, wherever it gets to. JSON, all but the parity figures."""
-    measured = [record for record in runs.read_metrics(run_dir) if record["step"] == step and "val_l1" in record]
-    taken, given = formats_of(config)
+def make_card(run: Run, generator: keras.Model, step: int, max_pixels: int) -> dict[str, Any]:
+    """The model card, without the figures of the export check: what the model is, and how to feed it."""
+    measured = [record for record in run.records() if record["step"] == step and "val_l1" in record]
     return {
         "made_by": f"tf_pix2pix {tf_pix2pix.__version__}, TensorFlow {tf.__version__}",
-        "dataset": config.dataset,
-        "direction": config.direction,
+        "min_tensorflow_serving": ".".join(tf.__version__.split(".")[:2]),  # only newer servers read older models
+        "dataset": run.config.dataset,
+        "direction": run.config.direction,
         "step": step,
         "metrics": measured[-1] if measured else None,
         "parameters": generator.count_params(),
-        "image": _side(config.input_channels, taken),
-        "generated": _side(config.output_channels, given),
-        "to_values": "low + (value + 1) / 2 * (high - low), rounded where the depth is of whole numbers",
-        "palettes": {side: palette.to_json() for side, palette in (palettes or {}).items()},
-        "train_size": config.crop_size,
+        "image": _describe(run.sides.input),
+        "generated": _describe(run.sides.target),
+        "to_values": "low + (value + 1) / 2 * (high - low), rounded for whole-number depths",
+        "train_size": run.config.crop_size,
         "size_multiple": inference.size_multiple(generator),
         "max_pixels": max_pixels,
-        "config": dataclasses.asdict(config),
+        "sides": run.sides.to_json(),
+        "config": run.config.to_json(),
     }
 
 
-def _side(channels: int, format: images.Format) -> dict[str, Any]:
-    """What goes in or comes out, and which pictures' values [-1, 1] stands for."""
+def _describe(side: Side) -> dict[str, Any]:
+    """The tensor of one side, and the image values that [-1, 1] stands for."""
     return {
-        "channels": channels,
+        "channels": side.channels,
         "dtype": "float32",
         "layout": "NHWC",
         "range": [-1.0, 1.0],
-        "depth": format.depth,
-        "values": list(format.bounds),
+        "depth": side.depth,
+        "values": list(side.bounds),
     }

@@ -1,4 +1,4 @@
-"""Is an artifact what it is to be? Its pictures of the held-out examples, beside the run's own."""
+"""The export check: an artifact's images of the validation examples, compared with the run's own."""
 
 import math
 import statistics
@@ -6,99 +6,96 @@ import time
 from dataclasses import dataclass
 from pathlib import Path
 
-import keras
 import numpy as np
 
 from tf_pix2pix import images, inference
-from tf_pix2pix.config import TrainConfig
 from tf_pix2pix.errors import RunError
-from tf_pix2pix.exporting.artifact import Artifact
-from tf_pix2pix.formats import formats_of
-from tf_pix2pix.palettes import count_strange
+from tf_pix2pix.exporting.artifact import Artifact, Source
+from tf_pix2pix.sides import Side
 
-LATENCY_RUNS = 5  # of which the median is told
+LATENCY_RUNS = 5  # of which the median is reported
+
+Reference = tuple[np.ndarray, np.ndarray, np.ndarray]  # (input, target, generated image), [h, w, c]
 
 
 @dataclass(frozen=True)
 class Row:
-    """One line of the table at the end: an artifact as one of its readers runs it."""
+    """One line of the final table: an artifact, run by one of its readers."""
 
     path: Path
     reader: str
     megabytes: float
-    milliseconds: float  # median, one picture of the size trained on, on this machine
-    max_difference: int  # from the run's own pictures, of `levels`, over all held-out examples
-    psnr: float  # dB, to the run's own pictures, over all of them; infinite where they are equal
-    l1: float  # to the targets, of [-1, 1], the mean
-    levels: float = 255.0  # the steps of the targets' range
-    agreement: float | None = None  # of classes: the share of pixels that have the run's
+    milliseconds: float  # median for one image of the size trained on, on this machine
+    max_difference: int  # from the run's own images, in `levels`, over all examples
+    psnr: float  # dB, to the run's own images, over all examples; infinite if they are equal
+    l1: float  # to the targets, mean, in [-1, 1] units
+    levels: float = 255.0  # steps of the targets' value range
+    agreement: float | None = None  # for label maps: share of pixels with the run's class
 
 
-def own_pictures(
-    generator: keras.Model, config: TrainConfig, examples: list[tuple[np.ndarray, np.ndarray]], size: tuple[int, int]
-) -> list[tuple[np.ndarray, np.ndarray, np.ndarray]]:
-    """The (input, target, generated) pictures of the run itself, [*size, c].
+def reference_outputs(source: Source, size: tuple[int, int]) -> list[Reference]:
+    """The run's own images of its validation examples, at a (height, width).
 
-    Inputs of floats are such as a PNG of 16 bits holds, so that all readers get the same.
+    Float inputs are rounded to what a 16-bit PNG holds, so that all readers get the same.
     """
-    translate, (taken, given) = inference.make_translate(generator), formats_of(config)
-    pictures = []
-    for number, example in enumerate(examples):
-        pair = [images.resize(side, size, way) for side, way in zip(example, config.resize_methods, strict=True)]
-        if taken.depth == "float32":
-            in_png = images.from_float(images.to_float(pair[0], taken.range), images.Format("uint16"))
-            pair[0] = images.from_float(images.to_float(in_png), taken).numpy()
-        generated = translate(images.to_float(pair[0][np.newaxis], taken.range)).numpy()
+    translate, sides = inference.make_translate(source.generator), source.sides
+    references = []
+    for number, example in enumerate(source.run.examples("val")):
+        pair = [images.resize(image, size, side.resize) for image, side in zip(example, sides, strict=True)]
+        if sides.input.depth == "float32":
+            in_png = images.from_float(sides.input.to_float(pair[0]), "uint16")
+            pair[0] = sides.input.from_float(images.to_float(in_png)).numpy()
+        generated = translate(sides.input.to_float(pair[0][np.newaxis])).numpy()
         if not np.isfinite(generated).all():
-            raise RunError(f"the run's picture of held-out example {number} is not finite; take another --checkpoint")
-        pictures.append((*pair, images.from_float(generated, given)[0].numpy()))
-    return pictures
+            raise RunError(f"validation example {number}: the run's own output is not finite; use another --checkpoint")
+        references.append((*pair, sides.target.from_float(generated)[0].numpy()))
+    return references
 
 
-def check(
-    artifact: Artifact,
-    reader: str,
-    pictures: list[tuple[np.ndarray, np.ndarray, np.ndarray]],  # of own_pictures
-    format: images.Format,  # of the targets
-    colors: np.ndarray | None,  # uint8 [k, c] of a class target, None: other targets
-) -> Row:
-    """Runs an artifact on the held-out examples. Raises RunError where it does not give the run's own pictures."""
-    read, levels = artifact.readers[reader], format.levels
-    per_value = levels / (format.bounds[1] - format.bounds[0])
+def check(artifact: Artifact, reader: str, references: list[Reference], target: Side) -> Row:
+    """Runs an artifact on the validation examples. Raises RunError if its images differ from the run's own.
+
+    Args:
+      references: from reference_outputs.
+      target: the side of the generated images.
+    """
+    read, levels = artifact.readers[reader], target.levels
+    per_value = levels / (target.bounds[1] - target.bounds[0])
     differences, errors, l1s, agreements = [], [], [], []
-    for number, (picture, target, own) in enumerate(pictures):
-        given = read(picture)
-        strange = colors is not None and count_strange(given, colors)
-        given, target, own = (side.astype(float) * per_value for side in (given, target, own))
-        differences.append(math.ceil(np.abs(given - own).max()))
-        errors.append(np.mean((given - own) ** 2))
-        l1s.append(np.abs(given - target).mean() / (levels / 2))
-        agreements.append(np.all(given == own, axis=2).mean())
-        if strange:
-            off = "it has colours that the palette has not"
-        elif colors is not None and agreements[-1] < artifact.min_agreement:
-            off = f"{agreements[-1]:.2%} of the pixels have its class, at least {artifact.min_agreement:.1%} wanted"
-        elif colors is not None:
+    for number, (input_image, target_image, own) in enumerate(references):
+        generated = read(input_image)
+        unknown = target.palette.count_unknown(generated) if target.palette else 0
+        generated, target_image, own = (image.astype(float) * per_value for image in (generated, target_image, own))
+        differences.append(math.ceil(np.abs(generated - own).max()))
+        errors.append(np.mean((generated - own) ** 2))
+        l1s.append(np.abs(generated - target_image).mean() / (levels / 2))
+        agreements.append(np.all(generated == own, axis=2).mean())
+        if unknown:
+            problem = "colors that the palette lacks"
+        elif target.palette and agreements[-1] < artifact.min_agreement:
+            problem = f"{agreements[-1]:.2%} of the pixels have its class, threshold {artifact.min_agreement:.1%}"
+        elif target.palette:
             continue
         elif artifact.max_difference is not None and differences[-1] > artifact.max_difference:
-            off = f"by {differences[-1]} of {levels:g}, {artifact.max_difference} allowed"
+            problem = f"by {differences[-1]} of {levels:g}, threshold {artifact.max_difference}"
         elif artifact.min_psnr is not None and (psnr := _psnr(errors[-1], levels)) < artifact.min_psnr:
-            off = f"PSNR {psnr:.1f} dB, at least {artifact.min_psnr:g} wanted"
+            problem = f"PSNR {psnr:.1f} dB, threshold {artifact.min_psnr:g}"
         else:
             continue
         raise RunError(
-            f"{artifact.path.name} in {reader} differs from the run's own picture of held-out example {number}: {off}"
+            f"{artifact.path.name} in {reader} differs from the run's own image of validation example {number}: "
+            f"{problem}"
         )
     return Row(
         path=artifact.path,
         reader=reader,
         megabytes=_bytes(artifact.path) / 1e6,
-        milliseconds=1e3 * statistics.median(_timed(read, picture) for _ in range(LATENCY_RUNS)),
+        milliseconds=1e3 * statistics.median(_seconds(read, input_image) for _ in range(LATENCY_RUNS)),
         max_difference=max(differences),
         psnr=_psnr(np.mean(errors), levels),
         l1=float(np.mean(l1s)),
         levels=levels,
-        agreement=float(np.mean(agreements)) if colors is not None else None,
+        agreement=float(np.mean(agreements)) if target.palette else None,
     )
 
 
@@ -106,10 +103,10 @@ def _psnr(squared_error: float, peak: float) -> float:
     return float(10 * np.log10(peak**2 / squared_error)) if squared_error else math.inf
 
 
-def _timed(read, picture) -> float:
-    began = time.perf_counter()
-    read(picture)
-    return time.perf_counter() - began
+def _seconds(read, image) -> float:
+    started = time.perf_counter()
+    read(image)
+    return time.perf_counter() - started
 
 
 def _bytes(path: Path) -> int:

@@ -9,17 +9,18 @@ import tensorflow as tf
 
 from tf_pix2pix import inference, model_card, runtimes
 from tf_pix2pix.errors import InputError, RunError, format_list
-from tf_pix2pix.exporting.artifact import Artifact, Options, Source, reader_of
+from tf_pix2pix.exporting.artifact import Artifact, Options, Source, make_reader
+from tf_pix2pix.exporting.rebuilding import for_other_runtimes
 
-OPSET = 18  # the newest that tf2onnx writes
-MAX_BYTES = 2**31  # of a protocol buffer
+OPSET = 18  # the newest that tf2onnx supports
+MAX_BYTES = 2**31  # the limit of a protocol buffer
 
 
 def export_onnx(source: Source, directory: Path, options: Options) -> Iterator[Artifact]:
     """Writes model.onnx, with the model card in its metadata.
 
-    `image`, float32 [n, height, width, input_channels] in [-1, 1] -> `generated`, float32 [n, height, width,
-    output_channels] in [-1, 1]; n, height and width are any.
+    `image`, float32 [n, height, width, input channels] in [-1, 1] -> `generated`, float32 [n, height, width, target
+    channels] in [-1, 1], for any n, height and width.
 
     Raises:
       InputError: tf2onnx, onnx or onnxruntime is not installed, or the network is too large for the format.
@@ -27,11 +28,11 @@ def export_onnx(source: Source, directory: Path, options: Options) -> Iterator[A
     """
     missing = [name for name in ("onnx", "onnxruntime", "tf2onnx") if importlib.util.find_spec(name) is None]
     if missing:
-        raise InputError(f"format=onnx: {format_list(missing)} not installed; pip install 'tf_pix2pix[onnx]'")
+        raise InputError(f"--format=onnx: {format_list(missing)} not installed; pip install 'tf_pix2pix[onnx]'")
     if 4 * source.generator.count_params() >= MAX_BYTES:
         raise InputError(
-            f"{source.generator.count_params():,} parameters are more than the 2 GB of a .onnx file hold; "
-            "train with fewer filters, or leave onnx out"
+            f"--format=onnx: {source.generator.count_params():,} parameters exceed the 2 GB of a .onnx file; train "
+            "with fewer filters, or leave onnx out"
         )
     return _export(source, directory / "model.onnx")
 
@@ -40,12 +41,11 @@ def _export(source, path):
     try:
         path.write_bytes(_convert(source))
         model_card.write_card(path, source.card)
-        artifact = Artifact(
-            path, {"ONNX Runtime": reader_of(runtimes.load_onnx(path), source)}, max_difference=source.max_difference
-        )
+        reader = make_reader(runtimes.load_onnx(path), source.sides)
+        artifact = Artifact(path, {"ONNX Runtime": reader}, max_difference=source.max_difference)
     except OSError:
         raise
-    except Exception as error:  # what tf2onnx and ONNX Runtime raise has no type of its own
+    except Exception as error:  # tf2onnx and ONNX Runtime raise all kinds of errors
         raise RunError(f"the network does not convert to ONNX: {error}") from error
     yield artifact
 
@@ -53,13 +53,13 @@ def _export(source, path):
 def _convert(source) -> bytes:
     """The file's bytes, without the card.
 
-    The kernels are inputs of what tf2onnx converts, and initializers of the same names afterwards: constants it copies
-    at every pass, which takes 90 s and 13 GB on 54M parameters, not 3 s and 1 GB.
+    The kernels are inputs of the graph that tf2onnx converts, and become initializers of the same names afterwards: it
+    copies constants at every pass, which takes 90 s and 13 GB for 54M parameters instead of 3 s and 1 GB.
     """
     import onnx
     import tf2onnx
 
-    generator = inference.for_other_runtimes(source.generator)
+    generator = for_other_runtimes(source.generator)
     any_size = inference.any_size(generator)
     kernels = [weight for weight in generator.weights if len(weight.shape) == 4]
     kernels = {f"kernel_{number}": kernel for number, kernel in enumerate(kernels)}
@@ -68,7 +68,7 @@ def _convert(source) -> bytes:
         with keras.StatelessScope(state_mapping=list(zip(kernels.values(), values, strict=True))):
             return {"generated": any_size(image)}
 
-    signature = [tf.TensorSpec([None, None, None, source.input_channels], tf.float32, "image")]
+    signature = [tf.TensorSpec([None, None, None, source.sides.input.channels], tf.float32, "image")]
     signature += [tf.TensorSpec(kernel.shape, kernel.dtype, name) for name, kernel in kernels.items()]
     model, _ = tf2onnx.convert.from_function(
         tf.function(translate, input_signature=signature),

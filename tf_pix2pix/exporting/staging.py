@@ -1,4 +1,4 @@
-"""Where artifacts are written until they are checked, and how they get to where they are wanted: all, or none."""
+"""Artifacts are written to a staging folder, checked there, and moved to their places: all of them, or none."""
 
 import contextlib
 import dataclasses
@@ -10,14 +10,14 @@ from pathlib import Path
 
 from tf_pix2pix.exporting.checking import Row
 
-_PARTIAL = ".partial-"  # what a server that watches the folder does not take for a version
+_PARTIAL = ".partial-"  # a server that watches the folder ignores such names
 
 
 @contextlib.contextmanager
 def staged(output: Path) -> Iterator[Path]:
-    """A folder to write to, in output_dir, which is ours; what a killed export left there is removed."""
-    for left in output.glob(f"{_PARTIAL}*"):
-        shutil.rmtree(left, ignore_errors=True)
+    """A new folder to write to, inside `output`; removes it at the end, and those that killed exports left."""
+    for abandoned in output.glob(f"{_PARTIAL}*"):
+        shutil.rmtree(abandoned, ignore_errors=True)
     staging = Path(tempfile.mkdtemp(prefix=_PARTIAL, dir=output))
     try:
         yield staging
@@ -26,9 +26,9 @@ def staged(output: Path) -> Iterator[Path]:
 
 
 def move(staging: Path, output: Path, rows: list[Row]) -> list[Row]:
-    """Moves what was checked to output, a folder to the next version number, the rows with their new paths.
+    """Moves checked artifacts to `output`, a SavedModel to the next version number; returns rows with the new paths.
 
-    Files first, then what a server would see; where one cannot be moved, all are moved back.
+    Files move first, then the folders that a server would load. If one fails, all are moved back.
     """
     version = max((int(path.name) for path in output.iterdir() if path.name.isdecimal()), default=0) + 1
     moved: dict[Path, Path] = {}
@@ -37,8 +37,9 @@ def move(staging: Path, output: Path, rows: list[Row]) -> list[Row]:
         for path in sorted({row.path for row in rows}, key=Path.is_dir):
             target = output / (str(version) if path.is_dir() else path.name)
             if target.exists():
-                replaced[target] = staging / f"replaced-{path.name}"
-                os.replace(target, replaced[target])
+                before = staging / f"replaced-{path.name}"
+                os.replace(target, before)
+                replaced[target] = before
             os.replace(path, target)
             moved[path] = target
     except OSError:
@@ -47,4 +48,6 @@ def move(staging: Path, output: Path, rows: list[Row]) -> list[Row]:
         for target, before in replaced.items():
             os.replace(before, target)
         raise
+    if replaced:
+        print(f"replaced in {output}: {', '.join(path.name for path in replaced)}")
     return [dataclasses.replace(row, path=moved[row.path]) for row in rows]

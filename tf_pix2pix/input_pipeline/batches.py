@@ -1,107 +1,112 @@
-"""Prepared pairs -> tf.data batches of them. What is drawn afresh each time is done here, inside tf.data: order, crop,
-mirror, and where there is a task the input picture, which is made from the target.
+"""Examples -> tf.data batches. Everything that is drawn afresh each time is drawn here, inside tf.data: order, crop,
+mirroring, and the input that a task makes from the target.
 
-Example i of a run is a pure function of (seed, i), and batch s holds the examples s * batch_size onwards: a run starts
-at any step at no cost, gets the same batches whatever the number of threads, and shards by index.
+Example i of a run is a pure function of (seed, i), and batch s holds the examples from s * batch_size on. So a run
+starts at any step at no cost, gets the same batches with any number of threads, and is sharded by index.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 
 import numpy as np
 import tensorflow as tf
 
-from tf_pix2pix import images
-from tf_pix2pix.datasets.pairs import Pairs
+from tf_pix2pix.datasets.pairs import INPUT, MASK, TARGET, Pairs
+from tf_pix2pix.sides import Sides
 
-TASK_STREAM = -1  # of the seed of an example: the jitter's is unfolded, those of the training step are from 0 on
+TASK_STREAM = -1  # folded into an example's seed; the jitter uses the bare seed, the training step folds in 0, 1, ...
 
 
 def training_batches(
-    pairs: Pairs,  # from `prepare`
+    examples: Pairs,  # from prepare_examples
+    sides: Sides,
     *,
     batch_size: int,  # of all shards together
-    crop_size: tuple[int, int],  # (height, width), at most the pairs' own
+    crop_size: tuple[int, int],  # (height, width), at most that of the examples
     flip: bool,  # mirror half of the pairs
     seed: int,
-    start_step: int = 0,  # the first batch is that of this step
-    steps: int | None = None,  # the step to stop before; None: go on for ever
-    shard: int = 0,  # this worker's number of
-    shards: int = 1,  # so many workers, each getting batch_size / shards of each batch
-    make_input: Callable[..., tf.Tensor] | None = None,  # a task's, from tasks.input_maker
+    start_step: int = 0,  # the step of the first batch
+    steps: int | None = None,  # the step before which to stop; None: never
+    shard: int = 0,  # the number of this worker
+    shards: int = 1,  # of so many workers, each of which gets batch_size / shards of each batch
+    make_input: Callable[..., tf.Tensor] | None = None,  # of a task, from tasks.input_maker
 ) -> tf.data.Dataset:
     """Endless shuffled epochs of jittered pairs (paper, appendix 6.2), each pair once per epoch.
 
     Returns:
-      A dataset of (input_image, target_image), float32 [batch_size / shards, *crop_size, c] in [-1, 1], and where the
-      pairs have them the pixels' weights, float32 [batch_size / shards, *crop_size, 1] in [0, 1].
+      A dataset of (input_image, target_image), float32 [batch_size / shards, *crop_size, c] in [-1, 1], and, if the
+      pairs have masks, the pixels' weights, float32 [batch_size / shards, *crop_size, 1] in [0, 1].
 
     Raises:
-      ValueError: batch_size is no multiple of shards.
+      ValueError: batch_size is not a multiple of shards.
     """
     if batch_size % shards:
-        raise ValueError(f"batch_size={batch_size} cannot be shared by {shards} workers; use a multiple")
-    count = len(pairs)
+        raise ValueError(f"batch_size={batch_size}: must be a multiple of the {shards} workers that share it")
+    count = len(examples)
 
-    def example(i):
+    def make(i):
         epoch, position = i // count, i % count
         index = tf.random.experimental.index_shuffle(position, [seed, epoch], count - 1)
         top, left, mirror = tf.unstack(tf.random.stateless_uniform([3], [seed, i]))
-        pair = []
-        for picture in _read_in_graph(pairs, index):
-            picture = _crop(picture, crop_size, top, left)
-            pair.append(tf.reverse(picture, axis=[1]) if flip and mirror < 0.5 else picture)
+        example = {}
+        for part, image in _read(examples, sides, index).items():
+            image = _crop(image, crop_size, top, left)
+            example[part] = tf.reverse(image, axis=[1]) if flip and mirror < 0.5 else image
         if make_input:
-            pair[0] = make_input(pair[1], tf.random.fold_in([seed, i], TASK_STREAM))
-        return _to_float(pairs, pair)
+            example[INPUT] = make_input(example[TARGET], tf.random.fold_in([seed, i], TASK_STREAM))
+        return _to_float(example, sides)
 
     stop = np.iinfo(np.int64).max // 2 if steps is None else steps * batch_size
-    examples = tf.data.Dataset.range(start_step * batch_size, stop).shard(shards, shard)
+    numbers = tf.data.Dataset.range(start_step * batch_size, stop).shard(shards, shard)
     return (
-        examples.map(example, num_parallel_calls=tf.data.AUTOTUNE, deterministic=True)
+        numbers.map(make, num_parallel_calls=tf.data.AUTOTUNE, deterministic=True)
         .batch(batch_size // shards, drop_remainder=True)
         .prefetch(tf.data.AUTOTUNE)
     )
 
 
-def held_out_batches(
-    pairs: Pairs, *, batch_size: int, crop_size: tuple[int, int], make_input: Callable[..., tf.Tensor] | None = None
+def validation_batches(
+    examples: Pairs,
+    sides: Sides,
+    *,
+    batch_size: int,
+    crop_size: tuple[int, int],
+    make_input: Callable[..., tf.Tensor] | None = None,
 ) -> tf.data.Dataset:
-    """Every pair once, in order, the central crop, not mirrored; the last batch may be smaller.
+    """Every pair once, in order, center crop, not mirrored; the last batch may be smaller. Masks are left out.
 
-    make_input is a task's, from tasks.input_maker: it makes the same input of the same target each time.
+    A task makes the same input from the same target each time.
 
     Returns:
       A dataset of (input_image, target_image), float32 [n, *crop_size, c] in [-1, 1].
     """
 
-    def example(index):
-        pair = [_crop(picture, crop_size, 0.5, 0.5) for picture in _read_in_graph(pairs, index)[:2]]
+    def make(index):
+        example = {part: _crop(image, crop_size, 0.5, 0.5) for part, image in _read(examples, sides, index).items()}
         if make_input:
-            pair[0] = make_input(pair[1])
-        return _to_float(pairs, pair)
+            example[INPUT] = make_input(example[TARGET])
+        return _to_float(example, sides)[:2]
 
-    examples = tf.data.Dataset.range(len(pairs))
-    return examples.map(example, num_parallel_calls=tf.data.AUTOTUNE).batch(batch_size).prefetch(1)
-
-
-def _to_float(pairs: Pairs, pair: Sequence[tf.Tensor]) -> tuple[tf.Tensor, ...]:
-    sides = zip(pair[:2], pairs.formats, strict=True)
-    masks = (tf.cast(mask, tf.float32) / 255.0 for mask in pair[2:])
-    return *(images.to_float(side, format.range) for side, format in sides), *masks
+    numbers = tf.data.Dataset.range(len(examples))
+    return numbers.map(make, num_parallel_calls=tf.data.AUTOTUNE).batch(batch_size).prefetch(1)
 
 
-def _read_in_graph(pairs: Pairs, index: tf.Tensor) -> list[tf.Tensor]:
-    """pairs.read inside tf.data -> [input, target] or [input, target, mask], [h, w, c]."""
-    examples = pairs.read(0)
-    pair = tf.numpy_function(lambda i: pairs.read(int(i)), [index], [example.dtype for example in examples])
-    for picture, example in zip(pair, examples, strict=True):
-        picture.set_shape([None, None, example.shape[2]])
-    return pair
+def _read(examples: Pairs, sides: Sides, index: tf.Tensor) -> dict[str, tf.Tensor]:
+    """examples.read inside tf.data -> part: image [h, w, c]."""
+    depths = {INPUT: sides.input.depth, TARGET: sides.target.depth, MASK: "uint8"}
+    channels = {INPUT: sides.input.channels, TARGET: sides.target.channels, MASK: 1}
+    read = tf.numpy_function(lambda i: examples.read(int(i)), [index], [depths[part] for part in examples.parts])
+    for part, image in zip(examples.parts, read, strict=True):
+        image.set_shape([None, None, channels[part]])
+    return dict(zip(examples.parts, read, strict=True))
 
 
-def _crop(picture: tf.Tensor, size: tuple[int, int], top, left) -> tf.Tensor:
-    """[h, w, c] -> [*size, c]; top and left in [0, 1) say where among the places possible."""
-    shape = tf.shape(picture)
-    places = tf.cast(shape[:2] - size + 1, tf.float32)
+def _to_float(example: dict[str, tf.Tensor], sides: Sides) -> tuple[tf.Tensor, ...]:
+    masks = [tf.cast(example[MASK], tf.float32) / 255.0] if MASK in example else []
+    return sides.input.to_float(example[INPUT]), sides.target.to_float(example[TARGET]), *masks
+
+
+def _crop(image: tf.Tensor, size: tuple[int, int], top, left) -> tf.Tensor:
+    """[h, w, c] -> [*size, c]; top and left in [0, 1) choose among the possible places."""
+    places = tf.cast(tf.shape(image)[:2] - size + 1, tf.float32)
     offsets = tf.unstack(tf.cast(places * [top, left], tf.int32))
-    return tf.slice(picture, [*offsets, 0], [*size, picture.shape[2]])
+    return tf.slice(image, [*offsets, 0], [*size, image.shape[2]])

@@ -163,7 +163,7 @@ def _resize(
     try:
         parts = pictures.cut(picture) if len(methods) == 2 else (picture,)
     except ValueError as error:
-        raise InputError(f"{path}: {error}; --single takes it as one picture") from None
+        raise InputError(f"{path}: {error}; --photos accepts it as one image") from None
     new_size = size or pictures.longest_side(parts[0].pixels.shape[:2], longest_side)
     resized = [pictures.resize(part, new_size, method) for part, method in zip(parts, methods, strict=True)]
     pictures.write(targets[0], pictures.join(*resized) if len(resized) == 2 else resized[0], quality)

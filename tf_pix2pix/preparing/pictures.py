@@ -107,7 +107,7 @@ def join(a: Picture, b: Picture) -> Picture:
     else:
         a, b, palette = without_palette(a), without_palette(b), None
     if a.pixels.dtype != b.pixels.dtype:
-        depths = " beside ".join(images.SPOKEN[side.pixels.dtype.name] for side in (a, b))
+        depths = " beside ".join(images.DEPTH_NAMES[side.pixels.dtype.name] for side in (a, b))
         raise ValueError(f"{depths}: a file has one depth; training takes the two folders as they are")
     most = max(side.pixels.shape[2] for side in (a, b))
     pixels = images.join_side_by_side(*(images.with_channels(side.pixels, most) for side in (a, b)))

@@ -1,4 +1,4 @@
-"""The loop around the training step: progress, metrics, samples, checkpoints, and stopping in good order."""
+"""The loop around the training step: progress, records, sample grids, checkpoints, and stopping on a signal."""
 
 import contextlib
 import math
@@ -6,211 +6,174 @@ import signal
 import threading
 import time
 from collections.abc import Callable, Iterator
-from pathlib import Path
+from typing import Any
 
 import numpy as np
 import tensorflow as tf
 from tqdm import tqdm
 
-from tf_pix2pix import checkpoints, images, runs, tasks
-from tf_pix2pix.config import TrainConfig
+from tf_pix2pix import checkpoints, tasks
 from tf_pix2pix.datasets.pairs import Pairs
-from tf_pix2pix.encodings import Encoding, of_pictures
 from tf_pix2pix.errors import RunError
-from tf_pix2pix.inference import make_translate
-from tf_pix2pix.input_pipeline import held_out_batches, training_batches
-from tf_pix2pix.metrics import paired_metrics
+from tf_pix2pix.input_pipeline import training_batches, validation_batches
+from tf_pix2pix.run import Run
+from tf_pix2pix.training.reporting import RunReporter
 from tf_pix2pix.training.step import TrainState, make_train_step
 
-EXAMPLES = {"train": 32, "held_out": 8}  # pairs of each split that a run keeps
-SECONDS_BETWEEN_LINES = 60  # of progress, where there is no terminal for a progress bar
+EXAMPLES = {"train": 32, "val": 8}  # pairs of each split that a run directory keeps
+PROGRESS_SECONDS = 60  # between printed lines of progress, where there is no terminal for a progress bar
 
 
 def run_loop(
-    config: TrainConfig,
-    run_dir: Path,
+    run: Run,
     state: TrainState,
-    encoding: Encoding,
-    train_pairs: Pairs,  # from input_pipeline.prepare
-    held_out: Pairs,  # from input_pipeline.prepare
+    examples: dict[str, Pairs],  # of "train" and "val", from input_pipeline.prepare_examples
     total_steps: int,
-) -> Path:
-    """Trains from the state's step to total_steps, or until a signal asks to stop; returns the last sample grid's path.
+    on_record: Callable[[dict[str, Any]], None],
+) -> int:
+    """Trains from the state's step to total_steps, or until a signal; returns the step reached, whose state is saved.
 
     Raises:
       RunError: a loss is no longer finite.
-      OSError, tf.errors.OpError: the disk or the data gave up.
+      OSError, tf.errors.OpError: the disk or the data failed.
     """
-    batches = _batches(config, train_pairs, int(state.step), total_steps)
-    train_step = make_train_step(state, config, encoding)
-    sampled = of_pictures(state.sampled, encoding, config.input_channels)
-    shown = _Shown(config, run_dir, make_translate(sampled), held_out)
-    window, said = _Window(config, len(train_pairs)), time.monotonic()
+    config = run.config
+    batches = _training_batches(run, examples["train"], int(state.step), total_steps)
+    train_step = make_train_step(state, config, run.codec)
+    validation, samples = (
+        _images_of(run, pairs) for pairs in (examples["val"], examples["val"].spread(config.samples))
+    )
+    reporter = RunReporter(run, state, validation, samples, on_record)
+    timer, printed = StepTimer(config.batch_size, len(examples["train"])), time.monotonic()
 
     def save(step):
-        window.check_finite(step)
-        write_examples(run_dir, config, train_pairs, held_out)
-        checkpoints.save(run_dir / "checkpoints", "step", step, state.checkpoint())
-        checkpoints.keep_last(run_dir / "checkpoints", "step", config.keep_checkpoints)
-        checkpoints.keep_last(run_dir / "checkpoints", "best", 1)  # not before: a kill goes back to the step saved last
+        timer.check_finite(step)
+        write_examples(run, examples)
+        checkpoints.save(run.checkpoints, "step", step, state.checkpoint())
+        checkpoints.keep_last(run.checkpoints, "step", config.keep_checkpoints)
+        checkpoints.keep_last(run.checkpoints, "best", 1)  # only now: after a kill the run resumes from the last step-*
 
     step = saved = int(state.step)
     progress = tqdm(total=total_steps, initial=step, unit="step", disable=None, smoothing=0.05)
     with _stop_signals() as stop, progress:
         if step == 0:
-            with window.not_counted():
-                tqdm.write(f"untrained samples: {shown.sample(0)}")
-                shown.record({"step": 0, "train_pairs": len(train_pairs), "held_out_pairs": len(held_out)})
+            with timer.paused():
+                tqdm.write(f"untrained samples: {reporter.sample(0)}")
+                reporter.record({"step": 0, **{f"{split}_pairs": len(pairs) for split, pairs in examples.items()}})
         while step < total_steps and not stop.is_set():
-            with window.waiting():
+            with timer.waiting():
                 batch = next(batches)
-            window.losses.append(train_step(*batch))
+            timer.losses.append(train_step(*batch))
             step += 1
             progress.update()
             last = step == total_steps
             if last or step % config.log_every == 0:
-                window.check_finite(step)
-                values = window.close(step)
+                timer.check_finite(step)
+                values = timer.read(step)
                 progress.set_postfix_str(_status(values))
-                if progress.disable and time.monotonic() - said > SECONDS_BETWEEN_LINES:
+                if progress.disable and time.monotonic() - printed > PROGRESS_SECONDS:
                     print(f"step {step} of {total_steps}: {_status(values)}")
-                    said = time.monotonic()
-                shown.record({**values, "learning_rate": float(state.generator_optimizer.learning_rate)})
-            with window.not_counted():
+                    printed = time.monotonic()
+                reporter.record({**values, "learning_rate": float(state.generator_optimizer.learning_rate)})
+            with timer.paused():
                 if last or step % config.sample_every == 0:
-                    grid = shown.sample(step)
+                    grid = reporter.sample(step)
                 if last or step % config.eval_every == 0:
-                    shown.evaluate(step, state)
+                    reporter.evaluate(step)
                 if last or step % config.checkpoint_every == 0:
                     save(step)
                     saved = step
         if step < total_steps:
             if saved != step:
                 save(step)
-            grid = shown.sample(step)
+            grid = reporter.sample(step)
     if step == total_steps:
         print(f"done: {total_steps} steps; sample grid: {grid}")
     else:
-        print(f"stopped at step {step} of {total_steps}, all is saved; the same command goes on. Sample grid: {grid}")
-    return grid
+        print(f"stopped at step {step} of {total_steps}, saved; the same command resumes. Sample grid: {grid}")
+    return step
 
 
-def write_examples(run_dir: Path, config: TrainConfig, train_pairs: Pairs, held_out: Pairs) -> None:
-    """Keeps some pairs in the run, where it has none, as the network sees them: exports are checked with them."""
-    for split, pairs in (("train", train_pairs), ("held_out", held_out)):
-        if not runs.has_examples(run_dir, split):
-            examples = _held_out_batches(config, pairs.spread(EXAMPLES[split]))
-            pictures = (
-                [images.from_float(side[0], format).numpy() for side, format in zip(pair, pairs.formats, strict=True)]
-                for pair in examples
+def write_examples(run: Run, examples: dict[str, Pairs]) -> None:
+    """Keeps some pairs in the run directory, if it has none, as the networks see them; exports are checked with them."""
+    for split, pairs in examples.items():
+        if not run.has_examples(split):
+            batches = _images_of(run, pairs.spread(EXAMPLES[split]))
+            as_files = (
+                [side.from_float(x[0]).numpy() for side, x in zip(run.sides, pair, strict=True)] for pair in batches
             )
-            runs.write_examples(run_dir, split, pictures)
+            run.write_examples(split, as_files)
 
 
-def _batches(config: TrainConfig, train_pairs: Pairs, start_step: int, total_steps: int) -> Iterator:
+def _images_of(run: Run, examples: Pairs) -> tf.data.Dataset:
+    """Each example alone, (input_image, target_image), float32 [1, *crop_size, c] in [-1, 1]."""
+    make_input = tasks.input_maker(run.config.task, run.sides.target, **run.config.task_settings)
+    return validation_batches(examples, run.sides, batch_size=1, crop_size=run.config.crop_size, make_input=make_input)
+
+
+def _training_batches(run: Run, examples: Pairs, start_step: int, total_steps: int) -> Iterator:
+    config = run.config
     batches = training_batches(
-        train_pairs,
+        examples,
+        run.sides,
         batch_size=config.batch_size,
         crop_size=config.crop_size,
         flip=config.flip,
         seed=config.seed,
         start_step=start_step,
         steps=total_steps,
-        make_input=tasks.input_maker(config.task, train_pairs.formats[0], **config.task_settings),
+        make_input=tasks.input_maker(config.task, run.sides.target, **config.task_settings),
     )
     return iter(tf.distribute.get_strategy().experimental_distribute_dataset(batches))
 
 
-def _held_out_batches(config: TrainConfig, pairs: Pairs) -> tf.data.Dataset:
-    make_input = tasks.input_maker(config.task, pairs.formats[0], **config.task_settings)
-    return held_out_batches(pairs, batch_size=1, crop_size=config.crop_size, make_input=make_input)
-
-
-class _Shown:
-    """What a run shows of itself: metrics.jsonl, TensorBoard events, sample grids, and the best checkpoint."""
-
-    def __init__(self, config: TrainConfig, run_dir: Path, translate: Callable, held_out: Pairs):
-        self._run_dir, self._translate = run_dir, translate
-        self._held_out = _held_out_batches(config, held_out)
-        self._samples = _held_out_batches(config, held_out.spread(config.samples))
-        self._summaries = runs.summary_writer(run_dir)
-        self._has_classes = config.target_encoding == "classes"
-        records = [record for record in runs.read_metrics(run_dir) if "val_l1" in record]
-        self._best = min((self._badness(record) for record in records), default=math.inf)
-
-    def _badness(self, values: dict[str, float]) -> float:
-        """What the best checkpoint has the least of: the L1, or for classes, one less the mean IoU."""
-        return 1.0 - values["val_mean_iou"] if self._has_classes else values["val_l1"]
-
-    def record(self, values: dict[str, float]) -> None:
-        runs.append_metrics(self._run_dir, values)
-        self._summaries(values["step"], scalars={name: value for name, value in values.items() if name != "step"})
-
-    def sample(self, step: int) -> Path:
-        rows = []
-        for input_image, target_image in self._samples:
-            sides = (input_image, self._translate(input_image), target_image)
-            rows.append(tuple(images.to_uint8(side[0]).numpy() for side in sides))
-        self._summaries(step, images={"output and target": np.stack([np.hstack(row[1:]) for row in rows])})
-        return runs.write_sample_grid(self._run_dir, step, rows)
-
-    def evaluate(self, step: int, state: TrainState) -> None:
-        values = paired_metrics(self._translate, self._held_out, self._has_classes)
-        record = {"step": step, **{f"val_{name}": value for name, value in values.items()}}
-        self.record(record)
-        tqdm.write(f"step {step}, held out: " + ", ".join(f"{name} {value:.4g}" for name, value in values.items()))
-        if self._badness(record) < self._best:
-            self._best = self._badness(record)
-            checkpoints.save(self._run_dir / "checkpoints", "best", step, state.best_checkpoint())
-
-
-class _Window:
+class StepTimer:
     """The losses and the time since the last record."""
 
-    def __init__(self, config: TrainConfig, pairs: int):
-        self._batch_size, self._pairs = config.batch_size, pairs
-        self._open()
+    def __init__(self, batch_size: int, train_pairs: int):
+        self._batch_size, self._train_pairs = batch_size, train_pairs
+        self._start()
 
-    def _open(self):
+    def _start(self):
         self.losses: list[dict[str, tf.Tensor]] = []
-        self._opened, self._waited = time.monotonic(), 0.0
+        self._started, self._waited = time.monotonic(), 0.0
 
     @contextlib.contextmanager
     def waiting(self) -> Iterator[None]:
-        """Around what waits for data."""
-        asked = time.monotonic()
+        """Counts the time inside as waiting for data."""
+        started = time.monotonic()
         yield
-        self._waited += time.monotonic() - asked
+        self._waited += time.monotonic() - started
 
     @contextlib.contextmanager
-    def not_counted(self) -> Iterator[None]:
-        """Around what is no training: evaluating, sampling, saving."""
-        began = time.monotonic()
+    def paused(self) -> Iterator[None]:
+        """Does not count the time inside: evaluation, sampling, saving."""
+        started = time.monotonic()
         yield
-        self._opened += time.monotonic() - began
+        self._started += time.monotonic() - started
 
     def check_finite(self, step: int) -> None:
-        """Raises RunError where a loss since the last record is not finite."""
+        """Raises RunError if a loss since the last record is not finite."""
         for losses in self.losses:
             if not all(math.isfinite(loss) for loss in losses.values()):
                 values = ", ".join(f"{name} {float(loss):.3g}" for name, loss in losses.items())
                 raise RunError(
-                    f"a loss is no longer finite at step {step} ({values}); checkpoints hold what was before, but "
-                    "going on from them ends here again: lower --learning_rate in another --output_dir"
+                    f"a loss is not finite at step {step} ({values}); checkpoints hold the state before, but resuming "
+                    "ends here again: train in another --output_dir with a lower --learning_rate"
                 )
 
-    def close(self, step: int) -> dict[str, float]:
-        """The means of the losses, images per second, and the share of the time that was spent waiting for data."""
+    def read(self, step: int) -> dict[str, float]:
+        """Mean losses, images per second, and the share of time spent waiting for data; starts anew."""
         means = {name: float(np.mean([losses[name] for losses in self.losses])) for name in self.losses[0]}
-        seconds = time.monotonic() - self._opened
+        seconds = time.monotonic() - self._started
         values = {
             "step": step,
-            "epoch": step * self._batch_size / self._pairs,
+            "epoch": step * self._batch_size / self._train_pairs,
             **means,
             "images_per_second": len(self.losses) * self._batch_size / seconds,
             "data_wait": self._waited / seconds,
         }
-        self._open()
+        self._start()
         return values
 
 
@@ -223,16 +186,16 @@ def _status(values: dict[str, float]) -> str:
 
 @contextlib.contextmanager
 def _stop_signals() -> Iterator[threading.Event]:
-    """An event that the first Ctrl-C or SIGTERM sets; the second Ctrl-C interrupts at once."""
+    """An event that the first Ctrl-C or SIGTERM sets; a second one interrupts at once."""
     event = threading.Event()
 
     def request(number, frame):
         if event.is_set():
             raise KeyboardInterrupt
         event.set()
-        tqdm.write("stopping after this step, saving first ...")
+        tqdm.write("stopping after this step; saving first ...")
 
-    if threading.current_thread() is not threading.main_thread():  # only the main thread may take signals
+    if threading.current_thread() is not threading.main_thread():  # only the main thread can handle signals
         yield event
         return
     before = {number: signal.signal(number, request) for number in (signal.SIGINT, signal.SIGTERM)}

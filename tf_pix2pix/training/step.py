@@ -7,18 +7,21 @@ from dataclasses import dataclass
 import keras
 import tensorflow as tf
 
-from tf_pix2pix import runs
-from tf_pix2pix.config import TrainConfig
-from tf_pix2pix.encodings import PICTURES, Encoding
+from tf_pix2pix.codecs import IMAGES, Codec
+from tf_pix2pix.config import TrainConfig, format_value
+from tf_pix2pix.cpu.adam import make_adam
+from tf_pix2pix.errors import InputError
 from tf_pix2pix.losses import ADVERSARIAL_LOSSES, TARGET_LOSSES, gradient_penalty
-from tf_pix2pix.training.optimizers import FusedAdam, LinearDecay
+from tf_pix2pix.networks import patchgan_discriminator
+from tf_pix2pix.run import Run
+from tf_pix2pix.training.optimizers import LinearDecay
 
-LOSSES = ("gen_gan_loss", "gen_l1_loss", "disc_real_loss", "disc_fake_loss")  # gen_cross_entropy_loss for classes
+LOSSES = ("gen_gan_loss", "gen_l1_loss", "disc_real_loss", "disc_fake_loss")  # for classes gen_cross_entropy_loss
 
 
 @dataclass(frozen=True)
 class TrainState:
-    """All that a step changes, and that a checkpoint holds."""
+    """Everything that a step changes, and that a checkpoint holds."""
 
     step: tf.Variable  # int64, steps done
     generator: keras.Model
@@ -29,7 +32,7 @@ class TrainState:
 
     @property
     def sampled(self) -> keras.Model:
-        """The generator that samples are drawn with."""
+        """The generator that sample grids and evaluations use."""
         return self.ema_generator or self.generator
 
     def checkpoint(self) -> tf.train.Checkpoint:
@@ -40,19 +43,24 @@ class TrainState:
         return tf.train.Checkpoint(**{"ema_generator" if self.ema_generator else "generator": self.sampled})
 
 
-def build_state(config: TrainConfig, total_steps: int, encoding: Encoding = PICTURES) -> TrainState:
-    """Networks and optimizers at step 0 (to be called in the strategy's scope). total_steps: for a linear schedule."""
+def build_state(run: Run, total_steps: int) -> TrainState:
+    """Networks and optimizers at step 0; call it in the strategy's scope. Raises InputError if sizes do not fit.
+
+    Args:
+      total_steps: of the linear schedule.
+    """
+    config = run.config
 
     def optimizer(network):
         rate = config.learning_rate if config.schedule == "constant" else LinearDecay(config.learning_rate, total_steps)
-        adam = FusedAdam(rate, beta_1=config.beta_1, beta_2=config.beta_2, epsilon=1e-8)
+        adam = make_adam(rate, beta_1=config.beta_1, beta_2=config.beta_2, epsilon=1e-8)
         if config.precision == "mixed_float16":
             adam = keras.optimizers.LossScaleOptimizer(adam)
         adam.build(network.trainable_variables)
         return adam
 
-    generator, discriminator = runs.build_generator(config, encoding), runs.build_discriminator(config, encoding)
-    ema_generator = runs.build_generator(config, encoding) if config.ema_decay else None  # the same seed and weights
+    generator, discriminator = run.build_generator(config.precision), _build_discriminator(run)
+    ema_generator = run.build_generator(config.precision) if config.ema_decay else None  # same seed, same weights
     return TrainState(
         step=tf.Variable(0, dtype=tf.int64, trainable=False, name="step"),
         generator=generator,
@@ -63,16 +71,36 @@ def build_state(config: TrainConfig, total_steps: int, encoding: Encoding = PICT
     )
 
 
+def _build_discriminator(run: Run) -> keras.Model:
+    config = run.config
+    try:
+        return patchgan_discriminator(
+            run.codec.input_channels or run.sides.input.channels,
+            run.codec.output_channels or run.sides.target.channels,
+            size=config.crop_size,
+            layers=config.discriminator_layers,
+            filters=config.discriminator_filters or config.filters,
+            conditional=config.conditional,
+            norm=config.norm,
+            initializer=config.initializer,
+            seed=config.seed + 1,
+            dtype=config.precision,
+        )
+    except ValueError as error:
+        flags = f"--crop_size={format_value(config.crop_size)} --discriminator_layers={config.discriminator_layers}"
+        raise InputError(f"{flags}: {error}; lower --discriminator_layers") from None
+
+
 def make_train_step(
-    state: TrainState, config: TrainConfig, encoding: Encoding = PICTURES
+    state: TrainState, config: TrainConfig, codec: Codec = IMAGES
 ) -> Callable[..., dict[str, tf.Tensor]]:
     """The training step: (input_image, target_image), float32 [n, h, w, c] in [-1, 1] -> LOSSES, float32 scalars.
 
-    With weights, [n, h, w, 1] in [0, 1], as a third argument, each pixel counts so much in the L1 loss, or the
-    cross-entropy. What the networks see and give is what `encoding` makes of the pictures, or the pictures themselves.
+    A third argument, float32 [n, h, w, 1] in [0, 1], weights each pixel in the L1 loss or cross-entropy. `codec`
+    encodes the images for the networks.
 
     One discriminator step, then one generator step against the updated discriminator; with gan_weight=0 a generator
-    step alone, and its one loss. Losses are averages over the global batch, whatever the number of replicas.
+    step alone, with its one loss. Losses are averages over the global batch, whatever the number of replicas.
     """
     strategy = tf.distribute.get_strategy()
     adversarial = ADVERSARIAL_LOSSES[config.adversarial_loss]
@@ -81,7 +109,7 @@ def make_train_step(
     generator, discriminator = state.generator, state.discriminator
     dropouts = [layer for layer in generator.layers if isinstance(layer, keras.layers.Dropout)]
 
-    def average(values):  # of the global batch: the replicas' parts are summed
+    def average(values):  # over the global batch: the replicas' parts are summed
         return tf.reduce_sum(values) / config.batch_size
 
     def patches(loss, logits):  # the loss of a PatchGAN is the mean over its patches
@@ -106,13 +134,13 @@ def make_train_step(
         return {target_loss_name: gen_l1_loss}
 
     def replica_step(mix, input_image, target_image, weights=None):
-        target_image = encoding.encode_target(target_image, input_image)
-        input_image = encoding.encode_input(input_image)
+        target_image = codec.encode_target(target_image, input_image)
+        input_image = codec.encode_input(input_image)
         if not config.gan_weight:
             return step_without_adversary(input_image, target_image, weights)
         with tf.GradientTape() as generator_tape:
             gen_output = generator(input_image, training=True)
-            gen_target = encoding.as_target(gen_output)  # itself, or of classes the probabilities
+            gen_target = codec.as_target(gen_output)  # the output itself, or for classes the probabilities
 
             with generator_tape.stop_recording(), tf.GradientTape() as discriminator_tape:
                 disc_real_logits, disc_fake_logits = discriminate_both(input_image, target_image, gen_target)
@@ -137,8 +165,8 @@ def make_train_step(
 
     @tf.function(jit_compile=config.xla, autograph=False)  # nothing here branches on tensors: traced twice as fast
     def train_step(*batch):
-        # What is random in step s depends on (seed, s) alone, so that a resumed run is the one that was never stopped.
-        # Each use has a stream of its own: 0 the mixing, 1.. the dropouts; the input pipeline's are unfolded or -1.
+        # Random numbers of step s depend on (seed, s) alone, so that a resumed run equals one that was never stopped.
+        # Each use has its own stream: 0 the mixing, 1, 2, ... the dropouts; the input pipeline uses the bare seed and -1.
         seed = tf.stack([tf.constant(config.seed, tf.int32), tf.cast(state.step, tf.int32)])
         for number, layer in enumerate(dropouts, start=1):
             layer.seed_generator.state.assign(tf.random.fold_in(seed, number))
@@ -146,11 +174,11 @@ def make_train_step(
         mix = tf.random.stateless_uniform(mixes, tf.random.fold_in(seed, 0))
         losses = strategy.run(replica_step, args=(mix, *batch))
         if state.ema_generator:
-            # A short memory at first, about a third of the steps done, or the initial weights stay in it for thousands.
+            # A short memory at first, a third of the steps done: otherwise initial weights last for thousands of steps.
             done = tf.cast(state.step, tf.float32)
             decay = tf.minimum(config.ema_decay, (1.0 + done) / (4.0 + done))
             for mean, value in zip(state.ema_generator.variables, generator.variables, strict=True):
-                if mean.dtype == "float32":  # not the dropout's seeds
+                if mean.dtype == "float32":  # not the seeds of dropout
                     mean.assign(decay * mean + (1.0 - decay) * value)
         state.step.assign_add(1)
         return {name: strategy.reduce("SUM", loss, axis=None) for name, loss in losses.items()}

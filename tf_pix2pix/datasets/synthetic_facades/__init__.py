@@ -1,12 +1,11 @@
-"""A built-in demonstration data set: facades drawn from random numbers, so that it needs no files and no network.
+"""A built-in demonstration data set of random facades, which needs no files and no network.
 
-Each building is designed once as a list of parts (windows, sills, balconies, ...) in relative coordinates. Label map
-and photo are two drawings of the same parts, in the same order and on the same pixels, so the photo follows the map
-exactly. Materials have their habits (stone has pilasters, plaster has shutters), so that much of the look can be read
-from the map.
+A building is a list of parts (windows, sills, balconies, ...) in relative coordinates. The label map and the photo draw
+the same parts, in the same order and on the same pixels, so that they match exactly. Each material prefers some parts
+(stone has pilasters, plaster has shutters), so that a network can infer much of the photo from the label map.
 
-The classes and their colours are those of the CMP Facade Database. Here a "cornice" is a ledge over a window or at the
-eaves, a "molding" is a stripe across the wall or a frame round an opening, and a roof counts as wall.
+Classes and colors are those of the CMP Facade Database. Here a "cornice" is a ledge above a window or at the eaves, a
+"molding" is a stripe across the wall or the frame of an opening, and roofs are labeled "wall".
 """
 
 import numpy as np
@@ -46,20 +45,24 @@ PALETTE = np.array(
     ],
     np.uint8,
 )
-SPLITS = {"train": range(0, 400), "val": range(400, 440), "test": range(440, 480)}  # indices of the buildings
+SPLITS = {"train": range(0, 400), "val": range(400, 440), "test": range(440, 480)}  # building indices
 
 
 def facade(seed: int, index: int, size: tuple[int, int]) -> tuple[np.ndarray, np.ndarray]:
-    """Photo and labels (in PALETTE colours), both uint8 [h, w, 3], of building `index`: the same one at any size."""
+    """Draws a building: the same one for the same seed and index, at any size.
+
+    Returns:
+      The photo and the label map in the colors of PALETTE, both uint8 [h, w, 3].
+    """
     building = design(np.random.default_rng([seed, index]))
     return render(building, size), PALETTE[label_map(building, size)]
 
 
 def load(*, size: tuple[int, int], seed: int = 0) -> dict[str, Pairs]:
-    """The splits train (400), val (40) and test (40); A is the photo, B the label map. No building is in two splits."""
+    """The splits train (400 pairs), val (40) and test (40), without common buildings. A: photos, B: label maps."""
 
     def pairs(split: str, indices: range) -> Pairs:
         names = [f"synthetic_facades/{split}/{i}" for i in range(len(indices))]
-        return Pairs(names=names, read=lambda i: facade(seed, indices[i], size), verified=True)
+        return Pairs(names=names, read=lambda i: facade(seed, indices[i], size), uniform=True)
 
     return {split: pairs(split, indices) for split, indices in SPLITS.items()}

@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from tf_pix2pix import convolutions
-from tf_pix2pix.convolutions import (
+from tf_pix2pix.cpu import convolutions
+from tf_pix2pix.cpu.convolutions import (
     PADDINGS,
     convolve,
     convolve_interleaved,
@@ -14,10 +14,9 @@ from tf_pix2pix.convolutions import (
     kernel_gradient,
 )
 
-# Of sums of float32 products, relative to the largest: 2**-24 at each rounding, and a few tens of roundings.
-ROUNDING = 2e-6
+ROUNDING = 2e-6  # of sums of float32 products, relative to the largest: 2**-24 at each of a few tens of roundings
 
-# n, h, w, c, d, stride. Odd and even sides, the least there are, one picture and more, few channels, a single one.
+# n, h, w, c, d, stride: odd and even sides, the smallest possible, one image and more, few channels, one channel.
 SHAPES = [
     (1, 8, 8, 5, 7, 2),
     (3, 6, 10, 5, 7, 2),
@@ -42,9 +41,9 @@ def name_of(shape):
 
 @pytest.fixture(params=["patches", "convolutions", "by shape"])
 def form(request, monkeypatch):
-    """Every choice that is made by shape, forced one way and the other."""
+    """Forces every choice by shape one way and the other."""
     if request.param != "by shape":
-        monkeypatch.setattr(convolutions, "_patches_are_fewer", lambda *shape: request.param == "patches")
+        monkeypatch.setattr(convolutions, "_patches_are_smaller", lambda *shape: request.param == "patches")
 
 
 def random_values(*shape, seed=0):
@@ -74,7 +73,7 @@ def assert_equal(function, plain, values):
     for number, (one, other) in enumerate(zip(got, expected, strict=True)):
         assert one.shape == other.shape
         error = np.abs(one.numpy() - other.numpy()).max() / np.abs(other.numpy()).max()
-        # The cubes and squares triple and double a relative error, and again.
+        # Cubes triple and squares double a relative error, twice.
         assert error < ROUNDING * (1 if number == 0 else 10), number
 
 
@@ -119,7 +118,7 @@ def test_kernel_gradient(form, shape):
 
 @pytest.mark.parametrize("least", [0, 2**20], ids=["patches", "convolutions"])
 @pytest.mark.parametrize("fast_gradient", [True, False])
-def test_sizes_unknown_when_traced(monkeypatch, least, fast_gradient):
+def test_sizes_unknown_while_tracing(monkeypatch, least, fast_gradient):
     monkeypatch.setattr(convolutions, "LARGE_KERNEL", least)
     kernel = tf.constant(random_values(4, 4, 5, 7), tf.float32)
     unknown = [tf.TensorSpec([None, None, None, channels]) for channels in (5, 7)]
@@ -136,7 +135,7 @@ def test_sizes_unknown_when_traced(monkeypatch, least, fast_gradient):
 
 @pytest.mark.parametrize("products", [False, True])
 @pytest.mark.parametrize("sides", [(1, 1), (3, 4)])
-def test_interleaving(products, sides):
+def test_convolve_interleaved(products, sides):
     small, kernel = random_values(2, *sides, 7), random_values(4, 4, 5, 7, seed=1)
     expected = tf.nn.conv2d_transpose(small, kernel, [2, 2 * sides[0], 2 * sides[1], 5], 2, "SAME")
     got = convolve_interleaved(
@@ -146,7 +145,7 @@ def test_interleaving(products, sides):
 
 
 def operations(function, *shapes, dtype=tf.float32):
-    """The kinds of operations that a function is traced to."""
+    """The types of the operations in the function's graph."""
     graph = tf.function(function).get_concrete_function(*(tf.TensorSpec(shape, dtype) for shape in shapes)).graph
     return {operation.type for operation in graph.get_operations()}
 
@@ -154,12 +153,12 @@ def operations(function, *shapes, dtype=tf.float32):
 @pytest.mark.parametrize(
     ("side", "kind"), [(32, "MatMul"), (16, "MatMul"), (34, "Conv2D"), (256, "Conv2D"), (None, "Conv2D")]
 )
-def test_patches_are_taken_where_they_are_no_larger_than_the_kernel(side, kind):
+def test_patches_are_multiplied_if_they_are_no_larger_than_the_kernel(side, kind):
     kinds = operations(lambda x, k: convolve(x, k, 2, False), [1, side, side, 8], [4, 4, 8, 256])
     assert kinds & {"MatMul", "Conv2D"} == {kind}
 
 
-def test_a_single_picture_is_convolved_in_halves():
+def test_a_single_image_is_convolved_in_halves():
     def graph_of(n):
         function = tf.function(lambda x, k: tf.nn.relu(convolve(x, k, 1, False)))
         specs = tf.TensorSpec([n, 34, 34, 4]), tf.TensorSpec([4, 4, 4, 8])
@@ -170,22 +169,13 @@ def test_a_single_picture_is_convolved_in_halves():
 
 
 @pytest.mark.parametrize("shape", SHAPES, ids=name_of)
-def test_gpus_get_the_plain_operations(monkeypatch, shape):
-    monkeypatch.setattr(tf.config, "list_logical_devices", lambda kind=None: ["GPU:0"])
-    assert_plain(shape, tf.float32)
-
-
-@pytest.mark.parametrize("shape", SHAPES, ids=name_of)
-def test_other_types_get_the_plain_operations(shape):
-    assert_plain(shape, tf.float16)
-
-
-def assert_plain(shape, dtype):
+@pytest.mark.parametrize("device", ["GPU", "CPU"])
+def test_gpus_and_other_dtypes_use_tensorflows_convolutions(monkeypatch, device, shape):
+    monkeypatch.setattr(tf.config, "list_logical_devices", lambda kind: [f"{kind}:0"] if kind == device else [])
     n, h, w, c, d, stride = shape
     large, small, kernel = (n, h, w, c), small_shape(n, h, w, d, stride), (4, 4, c, d)
-    products = {"MatMul", "ConcatV2", "DepthToSpace"}
-    assert not products & operations(lambda x, k: convolve(x, k, stride, False), large, kernel, dtype=dtype)
-    assert not products & operations(
-        lambda x, k: convolve_transposed(x, k, stride, (h, w), False), small, kernel, dtype=dtype
-    )
-    assert not products & operations(lambda x, y: kernel_gradient(x, y, stride), large, small, dtype=dtype)
+    options = dict(dtype=tf.float32 if device == "GPU" else tf.float16)
+    types = operations(lambda x, k: convolve(x, k, stride, False), large, kernel, **options)
+    types |= operations(lambda x, k: convolve_transposed(x, k, stride, (h, w), False), small, kernel, **options)
+    types |= operations(lambda x, y: kernel_gradient(x, y, stride), large, small, **options)
+    assert not types & {"MatMul", "ConcatV2", "DepthToSpace"}

@@ -1,20 +1,31 @@
-"""The blocks that the networks are made of: normalisations, upsamplings and initial weights, each by name."""
+"""The layers of the networks, and the tables of initial weights, normalizations and upsamplings by name.
+
+Images and feature maps are [n, h, w, c] in the layer's compute dtype. All layers stay 4-D, so that the GPU delegates of
+mobile runtimes accept the converted graphs.
+"""
 
 import keras
 import tensorflow as tf
 
-from tf_pix2pix.convolutions import KERNEL, PADDINGS, convolve, convolve_interleaved, convolve_transposed, on_cpu
+from tf_pix2pix.cpu.convolutions import (
+    KERNEL,
+    PADDINGS,
+    convolve,
+    convolve_interleaved,
+    convolve_transposed,
+    use_cpu_forms,
+)
+from tf_pix2pix.cpu.normalization import normalize, normalize_fused
 
-EPSILON = 1e-5  # of the normalisations, as in Torch, where the paper's models come from; Keras' default is 1e-3
+EPSILON = 1e-5  # of both normalizations, as in Torch, where the paper's models come from; Keras' default is 1e-3
 
 
+@keras.saving.register_keras_serializable("tf_pix2pix")
 class InstanceNormalization(keras.layers.Layer):
-    """Normalises each channel of each picture over its own pixels, then scales and shifts it (arXiv 1607.08022, eq. 2).
+    """Normalizes each channel of each image over its own pixels, then scales and shifts it (arXiv 1607.08022, eq. 2).
 
-    At batch size 1 it is the arithmetic of the paper's batch normalisation. 4-D all through, so that converted graphs
-    stay within what mobile delegates take (GroupNormalization goes through 5-D). Statistics are computed in float32.
-
-    Input and output: [n, h, w, c] of the layer's compute dtype.
+    At batch size 1 this is the paper's batch normalization. keras.layers.GroupNormalization is not used because it goes
+    through 5-D tensors. Statistics are float32 in every dtype policy.
     """
 
     def __init__(self, epsilon: float = EPSILON, gamma_initializer="ones", **kwargs):
@@ -23,89 +34,64 @@ class InstanceNormalization(keras.layers.Layer):
         self.gamma_initializer = keras.initializers.get(gamma_initializer)
 
     def build(self, input_shape):
-        options = dict(shape=(input_shape[-1],), autocast=False)  # float32 whatever the layer computes in
+        options = dict(shape=(input_shape[-1],), autocast=False)
         self.gamma = self.add_weight(name="gamma", initializer=self.gamma_initializer, **options)
         self.beta = self.add_weight(name="beta", initializer="zeros", **options)
 
     def call(self, inputs, training=None):
-        scale, offset = tf.convert_to_tensor(self.gamma), tf.convert_to_tensor(self.beta)
-        if training and inputs.shape[0] and on_cpu(inputs):
-            pictures = tf.split(inputs, inputs.shape[0])
-            return tf.concat([_normalize_fused(x, scale, offset, self.epsilon) for x in pictures], axis=0)
-        return tf.cast(_normalize(tf.cast(inputs, tf.float32), scale, offset, self.epsilon), inputs.dtype)
+        fused = training and inputs.shape[0] and use_cpu_forms(inputs)
+        inputs32, scale, offset = (tf.cast(tensor, tf.float32) for tensor in (inputs, self.gamma, self.beta))
+        outputs = (normalize_fused if fused else normalize)(inputs32, scale, offset, self.epsilon)
+        return tf.cast(outputs, inputs.dtype)
 
     def get_config(self):
-        gamma = keras.initializers.serialize(self.gamma_initializer)
-        return {**super().get_config(), "epsilon": self.epsilon, "gamma_initializer": gamma}
+        gamma_initializer = keras.initializers.serialize(self.gamma_initializer)
+        return {**super().get_config(), "epsilon": self.epsilon, "gamma_initializer": gamma_initializer}
 
 
-def _normalize(x, scale, offset, epsilon):
-    mean, variance = tf.nn.moments(x, axes=[1, 2], keepdims=True)
-    return tf.nn.batch_normalization(x, mean, variance, offset, scale, epsilon)
-
-
-def _normalize_fused(x, scale, offset, epsilon):
-    """`_normalize` of one picture, [1, h, w, c], as the batch norm of it, which takes a CPU half the time.
-
-    TensorFlow's gradient of that one's gradient is wrong, by a tenth in the gradient penalty; it is _normalize's here.
-    """
-
-    @tf.custom_gradient
-    def function(x, scale, offset):
-        options = dict(epsilon=epsilon, is_training=True)
-        fused = tf.raw_ops.FusedBatchNormV3(x=x, scale=scale, offset=offset, mean=[], variance=[], **options)
-
-        @tf.custom_gradient
-        def gradient(upstream, x, scale):
-            spaces = {f"reserve_space_{number}": getattr(fused, f"reserve_space_{number}") for number in (1, 2, 3)}
-            found = tf.raw_ops.FusedBatchNormGradV3(y_backprop=upstream, x=x, scale=scale, **spaces, **options)
-
-            def second(*upstreams):
-                with tf.GradientTape() as outer:
-                    outer.watch([upstream, x, scale])
-                    with tf.GradientTape() as inner:
-                        inner.watch([x, scale, offset])
-                        y = _normalize(x, scale, offset, epsilon)
-                    gradients = inner.gradient(y, [x, scale, offset], upstream)
-                return outer.gradient(gradients, [upstream, x, scale], list(upstreams))
-
-            return (found.x_backprop, found.scale_backprop, found.offset_backprop), second
-
-        return fused.y, lambda upstream: gradient(upstream, x, scale)
-
-    return function(x, scale, offset)
-
-
+@keras.saving.register_keras_serializable("tf_pix2pix")
 class Convolution2D(keras.layers.Conv2D):
-    """keras.layers.Conv2D, with the 4x4 convolutions of the paper, and their gradients, as convolutions.py has them."""
+    """keras.layers.Conv2D that computes the paper's 4x4 convolutions, and their gradients, with cpu/convolutions.py."""
 
     def call(self, inputs, training=None):
-        if not _is_of_the_paper(self):
+        if not (_is_the_papers(self) and self.groups == 1):
             return super().call(inputs)
         outputs = convolve(inputs, tf.convert_to_tensor(self.kernel), self.strides[0], fast_gradient=training)
         return self.activation(tf.nn.bias_add(outputs, self.bias) if self.use_bias else outputs)
 
 
+@keras.saving.register_keras_serializable("tf_pix2pix")
 class Convolution2DTranspose(keras.layers.Conv2DTranspose):
-    """keras.layers.Conv2DTranspose, likewise at stride 2."""
+    """keras.layers.Conv2DTranspose that computes 4x4 kernels at stride 2 with cpu/convolutions.py."""
 
     def call(self, inputs, training=None):
-        if not (_is_of_the_paper(self) and self.strides[0] == 2):
+        if not (_is_the_papers(self) and self.strides == (2, 2) and self.output_padding is None):
             return super().call(inputs)
-        outputs = convolve_transposed(
-            inputs, tf.convert_to_tensor(self.kernel), self.strides[0], fast_gradient=training
-        )
+        kernel = tf.convert_to_tensor(self.kernel)
+        outputs = convolve_transposed(inputs, kernel, self.strides[0], fast_gradient=training)
         return self.activation(tf.nn.bias_add(outputs, self.bias) if self.use_bias else outputs)
 
 
-def _is_of_the_paper(layer):
-    return layer.kernel_size == (KERNEL, KERNEL) and layer.padding == PADDINGS.get(layer.strides[0])
+def _is_the_papers(layer):
+    return (
+        layer.kernel_size == (KERNEL, KERNEL)
+        and layer.strides[0] == layer.strides[1]
+        and layer.padding == PADDINGS.get(layer.strides[0])
+        and layer.dilation_rate == (1, 1)
+        and layer.data_format == "channels_last"
+    )
 
 
+@keras.saving.register_keras_serializable("tf_pix2pix")
 class InterleavedConvolution2D(keras.layers.Layer):
-    """Convolution2DTranspose in another form, for inference: [n, h, w, d] -> [n, 2h, 2w, filters].
+    """Convolution2DTranspose (4x4, stride 2) as a 2x2 convolution, for inference: [n, h, w, d] -> [n, 2h, 2w, filters].
 
-    Its kernel is [2, 2, d, 4 * filters], made by convolutions.interleaved_kernel.
+    cpu.convolutions.interleaved_kernel makes its kernel [2, 2, d, 4 * filters] from the transposed convolution's.
+
+    Args:
+      filters: output channels.
+      use_bias: add a bias [filters].
+      products: use one matrix product for each kernel position instead of a convolution.
     """
 
     def __init__(self, filters: int, use_bias: bool, products: bool, **kwargs):
@@ -130,8 +116,12 @@ class InterleavedConvolution2D(keras.layers.Layer):
         return {**super().get_config(), **own}
 
 
+@keras.saving.register_keras_serializable("tf_pix2pix")
 class NearestUpsampling2D(keras.layers.Layer):
-    """Each pixel four times: [n, h, w, c] -> [n, 2h, 2w, c]. 4-D all through, as Keras' own UpSampling2D is not."""
+    """Repeats each pixel in two rows and two columns: [n, h, w, c] -> [n, 2h, 2w, c].
+
+    keras.layers.UpSampling2D is not used because it leaves 4-D.
+    """
 
     def call(self, inputs):
         return tf.image.resize(inputs, 2 * tf.shape(inputs)[1:3], "nearest")
@@ -141,8 +131,9 @@ class NearestUpsampling2D(keras.layers.Layer):
         return n, h and 2 * h, w and 2 * w, c
 
 
+@keras.saving.register_keras_serializable("tf_pix2pix")
 class ReflectionPadding2D(keras.layers.Layer):
-    """Mirrors `padding` pixels p at each border, which is not repeated: [n, h, w, c] -> [n, h + 2p, w + 2p, c]."""
+    """Mirrors p = `padding` pixels at each border, not the border itself: [n, h, w, c] -> [n, h + 2p, w + 2p, c]."""
 
     def __init__(self, padding: int, **kwargs):
         super().__init__(**kwargs)
@@ -160,7 +151,7 @@ class ReflectionPadding2D(keras.layers.Layer):
         return {**super().get_config(), "padding": self.padding}
 
 
-# Initial weights of the convolutions, each from a seed: arXiv 1611.07004 appendix 6.2, and the usual others.
+# Initial weights of convolutions by name: functions of a seed. "normal": arXiv 1611.07004, appendix 6.2.
 INITIALIZERS = {
     "normal": lambda seed: keras.initializers.RandomNormal(stddev=0.02, seed=seed),
     "xavier": lambda seed: keras.initializers.VarianceScaling(0.02**2, "fan_avg", "untruncated_normal", seed=seed),
@@ -173,7 +164,7 @@ def _normal_scale(seed):
     return keras.initializers.RandomNormal(mean=1.0, stddev=0.02, seed=seed)
 
 
-# Normalisations, each from a seed of its scale's initial values, N(1, 0.02), and Keras' own arguments.
+# Normalizations by name: functions of a seed for the initial scale, N(1, 0.02), and of Keras' own layer arguments.
 NORMS = {
     "instance": lambda seed, **options: InstanceNormalization(gamma_initializer=_normal_scale(seed), **options),
     "batch": lambda seed, **options: keras.layers.BatchNormalization(
@@ -186,7 +177,7 @@ NORMS = {
 def _transposed_convolution(x, filters, kernel_size, **options):
     if kernel_size % 2 == 0:
         return Convolution2DTranspose(filters, kernel_size, strides=2, padding="same", **options)(x)
-    # Odd kernels: Torch's alignment (padding 1, output padding 1), which drops the first row and column of 2n + 1.
+    # Torch's alignment for odd kernels (padding 1, output padding 1) drops the first row and column of 2n + 1.
     x = keras.layers.Conv2DTranspose(filters, kernel_size, strides=2, padding="valid", **options)(x)
     return keras.layers.Cropping2D(((1, 0), (1, 0)), dtype=options.get("dtype"))(x)
 
@@ -196,5 +187,6 @@ def _resize_convolution(x, filters, kernel_size, **options):
     return keras.layers.Conv2D(filters, 3, padding="same", **options)(x)
 
 
-# Ways to twice the height and width: (x, filters, kernel_size of a transposed convolution, Keras' own arguments).
+# Ways to double height and width by name: functions of (x, filters, kernel_size of a transposed convolution) and of
+# Keras' own layer arguments.
 UPSAMPLINGS = {"transpose": _transposed_convolution, "resize": _resize_convolution}

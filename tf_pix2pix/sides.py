@@ -1,0 +1,107 @@
+"""Side: what the images of one side of the pairs, the inputs or the targets, are outside of the networks.
+
+Inside, an image is float32 [..., h, w, c] in [-1, 1]. A Side says which channels, depth, values and colors that stands
+for, and is the one place that turns any image into one of its own, or says why it cannot.
+"""
+
+import dataclasses
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+import numpy as np
+import tensorflow as tf
+
+from tf_pix2pix import images
+from tf_pix2pix.errors import InputError
+from tf_pix2pix.palettes import Palette
+
+
+@dataclass(frozen=True)
+class Side:
+    """The images of one side.
+
+    Attributes:
+      channels: 1 (gray), 3 (RGB) or 4 (RGBA).
+      depth: a key of images.DEPTHS, the dtype of the images.
+      value_range: the (low, high) that become -1 and 1; values beyond them are clipped. None: all that the depth holds.
+        Floats need one.
+      palette: the only colors that the images have; None: any.
+      resize: how the images are resized, a key of images.RESIZE_METHODS.
+
+    Raises:
+      InputError: the value range is missing, empty, or not within the depth.
+    """
+
+    channels: int
+    depth: str = "uint8"
+    value_range: tuple[float, float] | None = None
+    palette: Palette | None = None
+    resize: str = "bicubic"
+
+    def __post_init__(self):
+        least, most = images.DEPTHS[self.depth] or (-np.inf, np.inf)
+        if self.value_range is None and self.depth == "float32":
+            raise InputError("floats need a range LOW,HIGH: the values that become -1 and 1")
+        if self.value_range and not least <= self.value_range[0] < self.value_range[1] <= most:
+            within = f", both within {least:g},{most:g} ({images.DEPTH_NAMES[self.depth]})" if np.isfinite(most) else ""
+            raise InputError(f"{images.format_range(self.value_range)}: LOW must be below HIGH{within}")
+
+    @property
+    def bounds(self) -> tuple[float, float]:
+        """The values (low, high) that become -1 and 1."""
+        return self.value_range or images.DEPTHS[self.depth]
+
+    @property
+    def levels(self) -> float:
+        """The number of steps from low to high in which differences are measured; for floats 65535, as in 16 bits."""
+        return 65535.0 if self.depth == "float32" else self.bounds[1] - self.bounds[0]
+
+    def convert(self, image: np.ndarray) -> np.ndarray:
+        """[h, w, c] of any depth -> [h, w, channels] of this side, if nothing is lost.
+
+        Gray becomes RGB, opaque alpha is added or dropped, 8 bits become 16, and with a palette each pixel gets its
+        nearest color.
+
+        Raises:
+          ValueError: something would be lost, or has to be guessed.
+        """
+        image = images.with_channels(images.with_depth(image, self.depth, self.value_range), self.channels)
+        return image if self.palette is None else self.palette.map_colors(image)
+
+    def to_float(self, image) -> tf.Tensor:
+        """Images of this side, [..., h, w, channels] -> float32 of the same shape in [-1, 1]."""
+        return images.to_float(image, self.value_range)
+
+    def from_float(self, values) -> tf.Tensor:
+        """float32 [..., h, w, channels] in [-1, 1] -> images of this side, whole numbers rounded to nearest."""
+        return images.from_float(values, self.depth, self.value_range)
+
+    def to_json(self) -> dict[str, Any]:
+        fields = {field.name: getattr(self, field.name) for field in dataclasses.fields(self)}
+        return fields | {"palette": self.palette and self.palette.to_json()}
+
+    @classmethod
+    def from_json(cls, value: dict[str, Any]) -> "Side":
+        """The side that `to_json` wrote. Raises ValueError, KeyError or TypeError if it is not one."""
+        if value["channels"] not in (1, 3, 4) or value["depth"] not in images.DEPTHS:
+            raise ValueError(f"channels {value['channels']} and depth {value['depth']} do not describe images")
+        fields = value | {
+            "value_range": value["value_range"] and tuple(map(float, value["value_range"])),
+            "palette": value["palette"] and Palette.from_json(value["palette"]),
+        }
+        return cls(**fields)
+
+
+class Sides(NamedTuple):
+    """Both sides of the pairs of a run."""
+
+    input: Side
+    target: Side
+
+    def to_json(self) -> dict[str, Any]:
+        return {name: side.to_json() for name, side in self._asdict().items()}
+
+    @classmethod
+    def from_json(cls, value: dict[str, Any]) -> "Sides":
+        """The sides that `to_json` wrote. Raises ValueError, KeyError or TypeError if they are not."""
+        return cls(**{name: Side.from_json(value[name]) for name in cls._fields})

@@ -1,0 +1,130 @@
+"""The survey: one pass over a split that collects every fact which training has to know before it starts.
+
+It converts nothing and refuses nothing: input_pipeline/resolve.py decides what the facts mean.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from tf_pix2pix import images
+from tf_pix2pix.datasets.pairs import INPUT, MASK, TARGET, Pairs
+from tf_pix2pix.errors import InputError
+from tf_pix2pix.palettes import ColorCounts, count_colors
+from tf_pix2pix.tasks import is_gray
+from tf_pix2pix.threads import map_in_threads
+
+SAMPLE = 8  # pairs of a uniform set that are read: the first settles depth and channels, all whether photos have colors
+
+
+@dataclass
+class SideFacts:
+    """The images of one side.
+
+    Attributes:
+      channels: each number of channels that an image has -> the first pair with it.
+      depths: each depth, likewise.
+      extremes: the least and the greatest value of all images.
+      colors: how many pixels have which color, if they were counted.
+      has_colors: any image is not gray.
+    """
+
+    channels: dict[int, str] = field(default_factory=dict)
+    depths: dict[str, str] = field(default_factory=dict)
+    extremes: tuple[float, float] = (np.inf, -np.inf)
+    colors: ColorCounts | None = None
+    has_colors: bool = False
+
+
+@dataclass
+class Survey:
+    """The facts about one split.
+
+    Attributes:
+      pairs: those that can be used.
+      bad: why each of the others cannot.
+      complete: every image was read, not only a sample of a uniform set.
+      sides: "input" and "target", or "target" alone of photos.
+    """
+
+    pairs: Pairs
+    bad: list[str]
+    complete: bool
+    sides: dict[str, SideFacts]
+
+
+def survey(
+    pairs: Pairs, *, min_size: tuple[int, int] | None = None, label_sides: Sequence[str] = (), description: str
+) -> Survey:
+    """Reads all pairs on all cores, with a progress bar; of a uniform set a sample, unless values or colors
+    matter, or the sample has bad pairs.
+
+    Args:
+      min_size: (height, width); pairs of smaller images are bad.
+      label_sides: the sides whose colors are counted.
+      description: of the progress bar.
+    """
+    indices: Sequence[int] = range(len(pairs))
+    if pairs.uniform and not label_sides:
+        sample = _survey(pairs, range(min(SAMPLE, len(pairs))), min_size, label_sides, description)
+        if not sample.bad and all("float32" not in facts.depths for facts in sample.sides.values()):
+            return sample
+    return _survey(pairs, indices, min_size, label_sides, description)
+
+
+def _survey(pairs, indices, min_size, label_sides, description) -> Survey:
+    def inspect(index):
+        try:
+            return _inspect(pairs, index, min_size, label_sides)
+        except InputError as error:
+            return error
+
+    sides = {part: SideFacts(colors=ColorCounts() if part in label_sides else None) for part in pairs.parts}
+    sides.pop(MASK, None)
+    bad: dict[int, str] = {}
+    for index, found in zip(indices, map_in_threads(inspect, indices, description, "pair"), strict=True):
+        if isinstance(found, InputError):
+            bad[index] = str(found)
+            continue
+        for facts, image in zip(sides.values(), found, strict=True):
+            _add(facts, image, pairs.names[index])
+    good = pairs.select([index for index in range(len(pairs)) if index not in bad]) if bad else pairs
+    return Survey(good, list(bad.values()), len(indices) == len(pairs), sides)
+
+
+@dataclass
+class _Image:
+    channels: int
+    depth: str
+    extremes: tuple[float, float]
+    has_colors: bool
+    colors: tuple | None
+
+
+def _inspect(pairs: Pairs, index: int, min_size, label_sides) -> list[_Image]:
+    """The facts about the images of one pair. Raises InputError if it cannot be used."""
+    found = []
+    for part, image in zip(pairs.parts, pairs.read(index), strict=True):
+        if part == MASK:
+            continue
+        try:
+            if INPUT not in pairs.parts:  # photos lose an opaque alpha
+                image = images.with_channels(image, min(image.shape[2], 3))
+            if min_size:
+                images.fitted_size(image.shape[:2], min_size, "none")
+            colors = count_colors(image) if part in label_sides else None
+        except ValueError as error:
+            raise InputError(f"{pairs.names[index]}: {error}") from None
+        has_colors = part == TARGET and INPUT not in pairs.parts and not is_gray(image)
+        found.append(_Image(image.shape[2], image.dtype.name, (image.min(), image.max()), has_colors, colors))
+    return found
+
+
+def _add(facts: SideFacts, image: _Image, name: str) -> None:
+    facts.channels.setdefault(image.channels, name)
+    facts.depths.setdefault(image.depth, name)
+    facts.extremes = min(facts.extremes[0], image.extremes[0]), max(facts.extremes[1], image.extremes[1])
+    facts.has_colors = facts.has_colors or image.has_colors
+    if facts.colors is not None:
+        facts.colors.add(image.colors, name)
