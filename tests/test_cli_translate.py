@@ -7,11 +7,13 @@ import numpy as np
 import pytest
 import tensorflow as tf
 from conftest import random_picture, write_picture
+from helpers import make_run
 from PIL import Image, ImageOps
 
 from tf_pix2pix import images
 from tf_pix2pix.cli.translate import main
 from tf_pix2pix.errors import RunError
+from tf_pix2pix.sides import Side, Sides
 from tf_pix2pix.tasks import input_maker
 from tf_pix2pix.translation import Translator
 
@@ -48,6 +50,16 @@ def run(tiny_run, capsys):
 
 def files(folder):
     return sorted(path.name for path in folder.iterdir()) if folder.exists() else []
+
+
+def test_floats_become_npy_files_by_themselves(run, tmp_path):
+    """The depth of the targets was found in the images, not asked for."""
+    model = make_run(tmp_path / "run", Sides(Side(1), Side(1, "float32", (-5.0, 5.0)))).directory
+    image = write_picture(tmp_path / "a.png", random_picture(0, 32, 32, 1))
+    assert run(image, f"--output={tmp_path}/out", model=model)[0] == 0
+    assert np.load(tmp_path / "out" / "a.npy").dtype == np.float32
+    code, _, err = run(image, f"--output={tmp_path}/out.png", model=model)
+    assert (code, "floats, which PNG cannot store; use --output_format=npy or tiff" in err) == (2, True)
 
 
 def test_a_folder_becomes_a_folder_of_pngs(run, folder, tmp_path, tiny_run):

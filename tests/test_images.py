@@ -1,6 +1,7 @@
 import numpy as np
 import pytest
 import tensorflow as tf
+from helpers import encode as encoded  # noqa: F401, until test_exporting_* import it from helpers
 from helpers import random_deep, random_image
 
 from tf_pix2pix import images

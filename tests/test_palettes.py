@@ -1,84 +1,111 @@
-import dataclasses
-import io
 import json
 
 import numpy as np
 import pytest
-from conftest import random_picture
+from helpers import encode, random_image
 from PIL import Image
 
-from tf_pix2pix import images
-from tf_pix2pix.datasets.pairs import Pairs
+from tf_pix2pix import images, palettes
 from tf_pix2pix.errors import InputError
-from tf_pix2pix.input_pipeline import prepare
-from tf_pix2pix.palettes import NoisyColors, Palette, Snapped, count_strange, find_palette, fitting, read_palette
+from tf_pix2pix.palettes import (
+    ColorCounts,
+    NoisyColors,
+    Palette,
+    count_classes,
+    count_colors,
+    find_palette,
+    read_palette,
+)
 
 COLORS = np.array([[0, 0, 170], [255, 85, 0], [0, 255, 255], [170, 255, 85]], np.uint8)
+GRAYS = np.array([[0], [1], [2], [33]], np.uint8)
 
 
-def pairs_of(*pictures):
-    """Pairs of photos (A) and these (B)."""
-    photos = [random_picture(seed, *picture.shape[:2]) for seed, picture in enumerate(pictures)]
-    return Pairs([f"pair {number}" for number in range(len(pictures))], lambda i: (photos[i], pictures[i]))
+def make_palette(colors, **fields):
+    return Palette(tuple(map(tuple, np.asarray(colors).tolist())), **fields)
 
 
-def label_map(seed, colors=COLORS, blocks=6):
-    labels = np.random.default_rng(seed).integers(0, len(colors), (blocks, blocks)).repeat(17, 0).repeat(17, 1)
+def label_map(seed, colors=COLORS):
+    labels = np.random.default_rng(seed).integers(0, len(colors), (6, 6)).repeat(17, 0).repeat(17, 1)
     return colors[labels]
 
 
-def as_jpeg(picture, quality=85):
-    file = io.BytesIO()
-    Image.fromarray(picture).save(file, "JPEG", quality=quality)
-    return images.decode(file.getvalue())
+def as_jpeg(image, quality=85):
+    return images.decode(encode(Image.fromarray(image), "JPEG", quality=quality))
 
 
-def test_colours_are_found_in_the_order_of_their_values():
-    found = find_palette(pairs_of(*(label_map(seed) for seed in range(3))), 1, "B")
-    np.testing.assert_array_equal(found.colors, COLORS[[0, 2, 3, 1]])
+def count(*label_maps):
+    """The colors of images called image 0, image 1, ..."""
+    counted = ColorCounts()
+    for number, image in enumerate(label_maps):
+        counted.add(count_colors(image), f"image {number}")
+    return counted
 
 
-def test_gray_pictures_have_a_palette_of_levels_and_become_rgb_among_others():
-    grays = np.array([[0], [1], [2], [33]], np.uint8)
-    np.testing.assert_array_equal(find_palette(pairs_of(label_map(0, grays)), 1, "B").colors, grays)
-    mixed = find_palette(pairs_of(label_map(0, grays), label_map(1)), 1, "B").colors
-    assert {*map(tuple, mixed.tolist())} == {(g, g, g) for g in grays[:, 0].tolist()} | {*map(tuple, COLORS.tolist())}
+def test_colors_are_found_in_the_order_of_their_values():
+    label_maps = [label_map(seed) for seed in range(3)]
+    found = find_palette(count(*label_maps), "target")
+    np.testing.assert_array_equal(found.array, COLORS[[0, 2, 3, 1]])
+    pixels = np.concatenate(label_maps)
+    assert found.counts == tuple((pixels == color).all(axis=2).sum() for color in found.array)
 
 
-def test_the_noise_of_jpeg_is_refused_and_the_clear_colours_named():
-    with pytest.raises(InputError, match="noise of JPEG.*--palette=FILE") as error:
-        find_palette(pairs_of(*(as_jpeg(label_map(seed)) for seed in range(3))), 1, "the target side (B)")
-    clear = np.array(json.loads(str(error.value)[str(error.value).index("{") :])["colors"])
-    assert all(np.abs(clear[:4] - color).max(axis=1).min() <= 2 for color in COLORS)  # the most frequent come first
+def test_gray_levels_become_rgb_among_colors():
+    np.testing.assert_array_equal(find_palette(count(label_map(0, GRAYS)), "target").array, GRAYS)
+    mixed = find_palette(count(label_map(0, GRAYS), label_map(1)), "target")
+    assert {*mixed.colors} == {(gray, gray, gray) for gray in GRAYS[:, 0].tolist()} | {*map(tuple, COLORS.tolist())}
 
 
-def test_photos_on_one_colour_are_no_label_maps():
-    photo = np.full((200, 200, 3), 255, np.uint8)
-    photo[50:120, 60:150] = np.random.default_rng(0).normal(120, 50, (70, 90, 3)).clip(0, 255)
-    with pytest.raises(InputError, match="leave it in colours"):
-        find_palette(pairs_of(as_jpeg(photo, 95)), 1, "B")
-
-
-def test_the_colours_under_the_noise_are_those_of_all_pictures():
-    pictures = [as_jpeg(label_map(seed, COLORS[seed : seed + 3])) for seed in range(2)]
-    with pytest.raises(NoisyColors, match="in 2 of its pictures") as error:
-        find_palette(pairs_of(*pictures), 1, "B")
+def test_jpeg_noise_is_refused_and_the_clear_colors_of_all_images_are_listed():
+    with pytest.raises(NoisyColors, match="target images have .*2 images.*JPEG noise.*--palette=FILE") as error:
+        find_palette(count(*(as_jpeg(label_map(seed, COLORS[seed : seed + 3])) for seed in range(2))), "target")
+    message = str(error.value)
+    assert json.loads(message[message.index("{") :])["colors"] == error.value.colors
     clear = np.array(error.value.colors)
     assert all(np.abs(clear - color).max(axis=1).min() <= 3 for color in COLORS.astype(int))
 
 
-def test_photos_are_refused():
-    with pytest.raises(InputError, match="the input side .A. has .* colours or more in 1 .* leave it in colours"):
-        find_palette(pairs_of(label_map(0)), 0, "the input side (A)")
-    with pytest.raises(InputError, match="gray levels"):
-        find_palette(pairs_of(random_picture(0, 50, 50, 1)), 1, "B")
-    with pytest.raises(InputError, match="one colour only"):
-        find_palette(pairs_of(np.zeros((8, 8, 3), np.uint8)), 1, "B")
+def photo_on_white():
+    photo = np.full((200, 200, 3), 255, np.uint8)
+    photo[50:120, 60:150] = np.random.default_rng(0).normal(120, 50, (70, 90, 3)).clip(0, 255)
+    return as_jpeg(photo, 95)
 
 
-def test_deeper_pictures_have_no_palette():
-    with pytest.raises(InputError, match="pair 0.*uint16.*8 bits"):
-        find_palette(pairs_of(np.zeros((8, 8, 1), np.uint16)), 1, "B")
+@pytest.mark.parametrize(
+    ("image", "message"),
+    [
+        (
+            random_image(0, 50, 50),
+            r"input images have at least \d+ colors \(1 images\), too many for label maps; train w",
+        ),
+        (random_image(0, 50, 50, 1), r"input images have at least 256 gray levels"),
+        (
+            photo_on_white(),
+            "too many for label maps; train without a palette, or list the label maps' colors with --pal",
+        ),
+        (np.zeros((8, 8, 3), np.uint8), "input images have one color only, so there are no classes; check which side"),
+    ],
+)
+def test_photos_and_single_colors_are_refused(image, message):
+    with pytest.raises(InputError, match=message) as error:
+        find_palette(count(image), "input")
+    assert not isinstance(error.value, NoisyColors)
+
+
+def test_only_8_bits_are_counted():
+    with pytest.raises(InputError, match="16 bits a channel: a palette needs label maps of 8 bits a channel"):
+        count_colors(np.zeros((8, 8, 1), np.uint16))
+
+
+def test_counting_is_bounded(monkeypatch):
+    """Of an image with many colors a sample stands for all pixels, and after many colors no more images are counted."""
+    noise = random_image(0, 300, 300)
+    codes, pixels, _ = count_colors(noise)
+    assert len(codes) <= 2 * palettes.MANY_COLORS
+    assert pixels.sum() == pytest.approx(noise[..., 0].size, rel=0.01)
+    monkeypatch.setattr(palettes, "MAX_COUNTED", 5)
+    counted = count(label_map(0), label_map(1, COLORS // 2), label_map(2, COLORS // 3))
+    assert (counted.images, len(counted.counts)) == (2, 8)
 
 
 FILES = {
@@ -91,124 +118,77 @@ FILES = {
 @pytest.mark.parametrize("name", FILES)
 def test_palette_files(tmp_path, name):
     (tmp_path / name).write_text(FILES[name])
-    palette = read_palette(tmp_path / name)
-    np.testing.assert_array_equal(palette.colors, [[255, 0, 0], [0, 0, 255]])
-    assert palette.names == ("wall", "sky")
-
-
-def test_a_palette_is_its_json_again():
-    palette = Palette(COLORS, tuple("abcd"), (4, 3, 2, 1))
-    again = Palette.from_json(json.loads(json.dumps(palette.to_json())))
-    np.testing.assert_array_equal(again.colors, COLORS)
-    assert (again.names, again.counts) == (palette.names, palette.counts)
+    assert read_palette(tmp_path / name) == Palette(((255, 0, 0), (0, 0, 255)), ("wall", "sky"))
 
 
 @pytest.mark.parametrize(
-    ("text", "said"),
+    ("text", "message"),
     [
         ("{", "Expecting property name"),
-        ("[1]", "no object with a list"),
-        ('{"colors": [[0, 0, 0]]}', "1 colours; a palette has 2 to 256"),
-        ('{"colors": [[0, 0, 0], [0, 0, 256]]}', r"\[0, 0, 256\] is not"),
-        ('{"colors": [[0, 0, 0], [0, 0]]}', r"\[0, 0\] is not"),
-        ('{"colors": [[0, 0, 0], [1]]}', r"\[1\] is not"),
-        ('{"colors": [[0, 0, 1.0], [1, 1, 1]]}', "is not"),
-        ('{"colors": [0, 0]}', "twice"),
-        ('{"colors": [0, 1], "names": ["a"]}', "names or counts are no list of 2"),
-        ('{"colors": [0, 1], "names": 2}', "names or counts are no list of 2"),
-        ("1 2 red\n", 'the line "1 2 red"'),
-        ("", "0 colours"),
+        ("[1]", 'expected an object with a list "colors"'),
+        ('{"colors": [[0, 0, 0]]}', "1 colors; a palette has 2 to 256"),
+        ('{"colors": [[0, 0, 0], [0, 0, 256]]}', r"color \[0, 0, 256\]: a color has 1, 3 or 4 whole numbers in 0..255"),
+        ('{"colors": [[0, 0, 0], [0, 0]]}', r"color \[0, 0\]: a color has"),
+        ('{"colors": [[0, 0, 0], [1]]}', r"color \[1\]: .*each color equally many"),
+        ('{"colors": [[0, 0, 1.0], [1, 1, 1]]}', r"color \[0, 0, 1.0\]"),
+        ('{"colors": [[1, 2, 3], [1, 2, 3]]}', r"duplicate color \(1, 2, 3\); give each class a color of its own"),
+        ('{"colors": [0, 1], "names": ["a"]}', "names and counts must be lists of 2, one for each color"),
+        ('{"colors": [0, 1], "names": 2}', "names and counts must be lists of 2"),
+        ("1 2 red\n", 'the line "1 2 red" does not begin with R G B or a gray level'),
+        ("", "0 colors"),
+        (b"\xff\xfe\x00\x81", "not a text file; give JSON, or lines of R G B and a name"),
+        (None, "No such file"),
     ],
 )
-def test_damaged_palette_files(tmp_path, text, said):
+def test_files_that_are_not_palettes_are_refused(tmp_path, text, message):
     path = tmp_path / "p.json"
-    path.write_text(text)
-    with pytest.raises(InputError, match=f"palette={path}: .*{said}"):
+    if text is not None:
+        path.write_bytes(text if isinstance(text, bytes) else text.encode())
+    with pytest.raises(InputError, match=f"--palette={path}: .*{message}"):
         read_palette(path)
 
 
-def test_a_palette_file_that_is_none(tmp_path):
-    with pytest.raises(InputError, match="nothing: No such file"):
-        read_palette(tmp_path / "nothing")
-    (tmp_path / "binary").write_bytes(b"\xff\xfe\x00\x81")
-    with pytest.raises(InputError, match="binary is no text"):
-        read_palette(tmp_path / "binary")
+def test_a_palette_returns_from_json():
+    palette = make_palette(COLORS, names=tuple("abcd"), counts=(4, 3, 2, 1))
+    again = Palette.from_json(json.loads(json.dumps(palette.to_json())))
+    assert (again, again.counts) == (palette, palette.counts)
 
 
-def test_a_given_palette_has_the_channels_of_the_pictures():
-    grays = Palette(np.array([[0], [9]], np.uint8), ("a", "b"))
-    fitted = fitting(grays, pairs_of(label_map(0)), 1, "B")
-    np.testing.assert_array_equal(fitted.colors, [[0, 0, 0], [9, 9, 9]])
-    assert fitted.names == ("a", "b")
-    with pytest.raises(InputError, match="B has gray pictures .pair 0."):
-        fitting(Palette(COLORS), pairs_of(label_map(0, grays.colors)), 1, "B")
+def test_a_palette_changes_its_channels_without_loss():
+    assert make_palette(GRAYS, names=tuple("abcd")).with_channels(3) == make_palette(
+        GRAYS.repeat(3, 1), names=(*"abcd",)
+    )
+    with pytest.raises(ValueError, match="it has colors"):
+        make_palette(COLORS).with_channels(1)
 
 
-def test_pictures_of_the_palette_stay_as_they_are(capsys):
-    source = pairs_of(label_map(0), label_map(1))
-    snapped = Snapped(source, {1: COLORS})
-    for index in (0, 1, 1):  # the second time it is not counted
-        for side in range(2):
-            np.testing.assert_array_equal(snapped.pairs.read(index)[side], source.read(index)[side])
-    both = np.concatenate([source.read(index)[1] for index in range(2)])
-    assert snapped.counts(1) == tuple((both == color).all(axis=2).sum() for color in COLORS)
-    snapped.report(1, "B")
-    assert capsys.readouterr().err == ""
-
-
-def test_other_colours_become_the_nearest_and_are_counted(capsys):
-    clean = label_map(0)
-    strange = clean.copy()
-    strange[:2, :3] = [250, 90, 10]
-    snapped = Snapped(pairs_of(clean, strange, as_jpeg(clean, 95)), {1: COLORS})
+def test_other_colors_become_the_nearest():
+    palette, clean = make_palette(COLORS), label_map(0)
+    assert palette.map_colors(clean) is clean
+    other = clean.copy()
+    other[:2, :3] = [250, 90, 10]
     expected = clean.copy()
     expected[:2, :3] = COLORS[1]
-    np.testing.assert_array_equal(snapped.pairs.read(1)[1], expected)
-    snapped.pairs.read(0)
-    snapped.report(1, "target pictures")
-    said = capsys.readouterr().err
-    assert f"target pictures: {6 / (2 * 102 * 102):.2%} of the pixels" in said
-    assert "pair 1 (6 pixels)" in said
-    assert {*map(tuple, snapped.pairs.read(2)[1].reshape(-1, 3).tolist())} == {*map(tuple, COLORS.tolist())}
+    np.testing.assert_array_equal(palette.map_colors(other), expected)
+    assert (palette.count_unknown(other), palette.count_unknown(clean)) == (6, 0)
+    assert {*map(tuple, palette.map_colors(as_jpeg(clean)).reshape(-1, 3).tolist())} == {*palette.colors}
 
 
-def test_pictures_with_other_channels_are_widened_or_named():
-    opaque = images.with_channels(label_map(0), 4)
-    snapped = Snapped(pairs_of(opaque, opaque // 2, np.zeros((9, 9, 1), np.uint8)), {1: COLORS})
-    np.testing.assert_array_equal(snapped.pairs.read(0)[1], label_map(0))
-    with pytest.raises(InputError, match="pair 1: it has transparency.*3 channels"):
-        snapped.pairs.read(1)
-    np.testing.assert_array_equal(snapped.pairs.read(2)[1][0, 0], COLORS[0])
+@pytest.mark.parametrize("channels", [1, 3, 4])
+def test_the_nearest_color_is_that_of_least_squared_difference(channels):
+    colors = np.unique(random_image(0, 16, 16, channels).reshape(-1, channels), axis=0)[::-1]
+    noise = random_image(1, 60, 60, channels)
+    distances = np.sum((noise[:, :, np.newaxis].astype(int) - colors) ** 2, axis=3)
+    expected = colors[np.argmin(distances, axis=2)]
+    np.testing.assert_array_equal(make_palette(colors).map_colors(noise), expected)
+    assert make_palette(colors).count_unknown(noise) == (noise != expected).any(axis=2).sum()
 
 
-def test_all_pictures_are_counted_also_of_a_set_that_is_verified(capsys):
-    """Which would be read when training comes to them: too late to say what colours they have."""
-    strange = label_map(2)
-    strange[0, 0] = 1
-    source = dataclasses.replace(pairs_of(label_map(0), label_map(1), strange), verified=True)
-    snapped = Snapped(source, {1: COLORS})
-    prepare(snapped.pairs, direction="AtoB", size=(30, 30))
-    assert sum(snapped.counts(1)) == 3 * 102 * 102
-    snapped.report(1, "target pictures")
-    assert "1 pictures: pair 2 (1 pixels)" in capsys.readouterr().err
-
-
-def test_noise_of_many_colours_becomes_the_nearest_of_many():
-    colors, noise = random_picture(0, 16, 16).reshape(-1, 3), random_picture(1, 60, 60)
-    expected = colors[np.argmin(np.sum((noise[:, :, np.newaxis].astype(int) - colors) ** 2, axis=3), axis=2)]
-    np.testing.assert_array_equal(Snapped(pairs_of(noise), {1: colors}).pairs.read(0)[1], expected)
-    assert count_strange(noise, colors) == (noise != expected).any(axis=2).sum()
-
-
-def test_an_unreadable_first_picture_is_no_matter_to_a_given_palette():
-    def read(index):
-        if index == 0:
-            raise InputError("pair 0 is broken")
-        return random_picture(0, 9, 9), np.full((9, 9, 4), 255, np.uint8)
-
-    assert fitting(Palette(COLORS), Pairs(["pair 0", "pair 1"], read), 1, "B").colors.shape == (4, 4)
-
-
-def test_without_palettes_pairs_are_as_they_were():
-    source = pairs_of(label_map(0))
-    assert Snapped(source, {}).pairs is source
+def test_classes_are_counted_and_unknown_colors_by_image():
+    unknown = label_map(1)
+    unknown[:2, :3] = [250, 90, 10]
+    unknown[9, 9] = [250, 90, 11]
+    palette, by_image = count_classes(make_palette(COLORS), count(label_map(0), unknown))
+    assert by_image == {"image 1": 7}
+    mapped = np.concatenate([label_map(0), palette.map_colors(unknown)])
+    assert palette.counts == tuple((mapped == color).all(axis=2).sum() for color in COLORS)

@@ -233,15 +233,15 @@ def test_exported_models_know_their_run(tiny_run, tiny_export, monkeypatch):
     for model in (output, output / "model-float32.tflite"):
         exported = Translator.load(str(model))
         assert (exported.config, exported.sides) == (TINY, make_sides())
-        assert Translator.config_of(model) == TINY
+        assert Translator.sides_of(model) == make_sides()
         assert exported.translate(random_image(0, 40, 50), resize="train").shape == (40, 50, 3)
         assert exported.max_pixels == 2000 * 1000
         with pytest.raises(InputError, match="transparency"):
             exported.translate(random_image(0, 9, 9, 4))
         with pytest.raises(InputError, match="samples: requires a run directory; exported models draw no noise"):
             exported.translate(random_image(0, 9, 9), samples=1)
-    assert Translator.config_of(tiny_run) == TINY
-    assert Translator.config_of("http://host/v1/models/m") is Translator.config_of("nowhere") is None
+    assert Translator.sides_of(tiny_run) == make_sides()
+    assert Translator.sides_of("http://host/v1/models/m") is Translator.sides_of("nowhere") is None
     seen, tiled = [], Translator.load(str(output), max_pixels=64 * 64)
     spy(tiled, monkeypatch, seen)
     tiled.translate(random_image(0, 200, 64))

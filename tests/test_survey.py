@@ -1,0 +1,100 @@
+import numpy as np
+import pytest
+from helpers import random_deep, random_image
+
+from tf_pix2pix import images
+from tf_pix2pix.datasets.pairs import Pairs
+from tf_pix2pix.errors import InputError
+from tf_pix2pix.survey import SAMPLE, survey
+
+GRAY, RGB, RGBA = (random_image(channels, 8, 8, channels) for channels in (1, 3, 4))
+FLOATS = random_deep(0, 8, 8, 1, "float32")
+
+
+def make_pairs(*inputs, targets=None, **fields):
+    """Pairs of these images, on both sides unless targets are given; an exception is raised instead."""
+    reads = []
+
+    def read(index):
+        reads.append(index)
+        if isinstance(inputs[index], Exception):
+            raise inputs[index]
+        pair = (inputs[index], (targets or inputs)[index])
+        return pair[1:] if fields.get("parts") == ("target",) else pair
+
+    return Pairs([f"file{i}.png" for i in range(len(inputs))], read, **fields), reads
+
+
+def look(*inputs, targets=None, parts=("input", "target"), uniform=False, **options):
+    pairs, reads = make_pairs(*inputs, targets=targets, parts=parts, uniform=uniform)
+    return survey(pairs, description="testing", **options), sorted(reads)
+
+
+def test_every_fact_of_both_sides():
+    found, reads = look(GRAY, RGB, GRAY, targets=[FLOATS, FLOATS - 9000, FLOATS + 9000])
+    assert reads == [0, 1, 2]
+    assert (found.complete, found.bad, len(found.pairs)) == (True, [], 3)
+    inputs, targets = found.sides["input"], found.sides["target"]
+    assert inputs.channels == {1: "file0.png", 3: "file1.png"}
+    assert inputs.depths == {"uint8": "file0.png"}
+    assert targets.depths == {"float32": "file0.png"}
+    assert targets.extremes == (FLOATS.min() - 9000, FLOATS.max() + 9000)
+    assert inputs.colors is None
+
+
+def test_bad_pairs_are_left_out_with_their_reasons():
+    found, _ = look(RGB, InputError("file1.png: damaged"), RGB[:5], RGB, min_size=(6, 8))
+    message = "file2.png: 5x8 is smaller than the crop's 6x8 (height x width); --fit=cover enlarges it"
+    assert found.bad == ["file1.png: damaged", message]
+    assert found.pairs.names == ["file0.png", "file3.png"]
+    np.testing.assert_array_equal(found.pairs.read(1)[0], RGB)
+
+
+def test_other_exceptions_are_not_hidden():
+    with pytest.raises(ZeroDivisionError):
+        look(RGB, ZeroDivisionError())
+
+
+@pytest.mark.parametrize(
+    ("changes", "complete"),
+    [
+        ({}, False),
+        ({"label_sides": ["target"]}, True),  # every color counts
+        ({"image": FLOATS}, True),  # every value counts
+        ({"bad": InputError("file1.png: damaged")}, True),  # not so uniform after all
+        ({"uniform": False}, True),
+    ],
+)
+def test_of_uniform_sets_a_sample_is_read_if_it_tells_all(changes, complete):
+    image = changes.pop("image", RGB)
+    files = [image, changes.pop("bad", image), *[image] * 48]
+    found, reads = look(*files, **{"uniform": True} | changes)
+    assert (found.complete, len({*reads})) == (complete, 50 if complete else SAMPLE)
+    assert len(found.pairs) + len(found.bad) == 50
+
+
+def test_photos_lose_an_opaque_alpha_and_show_whether_they_have_colors():
+    opaque = images.with_channels(RGB, 4)
+    found, _ = look(GRAY, opaque, RGBA, parts=("target",))
+    assert found.sides.keys() == {"target"}
+    assert found.sides["target"].channels == {1: "file0.png", 3: "file1.png"}
+    assert found.bad == ["file2.png: it has transparency, which 3 channels do not hold; save it without"]
+    assert found.sides["target"].has_colors
+    gray, _ = look(GRAY, np.repeat(GRAY, 3, axis=2), parts=("target",))
+    assert not gray.sides["target"].has_colors
+
+
+def test_masks_are_read_but_are_not_a_side():
+    pairs = Pairs(["x"], lambda index: (RGB, RGB, GRAY), ("input", "target", "mask"))
+    assert survey(pairs, description="testing").sides.keys() == {"input", "target"}
+
+
+def test_colors_are_counted_with_the_first_pair_that_has_them():
+    black, white = np.zeros((2, 2, 1), np.uint8), np.full((2, 3, 3), 255, np.uint8)
+    found, _ = look(black, white, black, label_sides=["input"])
+    colors = found.sides["input"].colors
+    assert colors.counts == {0x000000FF: 8, 0xFFFFFFFF: 6}  # RGBA
+    assert colors.first == {0x000000FF: "file0.png", 0xFFFFFFFF: "file1.png"}
+    assert (colors.channels, colors.images) == (3, 3)
+    deep, _ = look(random_deep(0, 8, 8, 1), label_sides=["input"])
+    assert deep.bad == ["file0.png: 16 bits a channel: a palette needs label maps of 8 bits a channel"]
