@@ -88,7 +88,7 @@ def _run(argv: list[str]) -> None:
         from tf_pix2pix import files, images
         from tf_pix2pix.translation import Translator
     paths = list(_image_files(words, images.EXTENSIONS))
-    ending = _ending(settings, Translator.config_of(settings["model"]))
+    ending = _ending(settings, Translator.sides_of(settings["model"]))
     outputs = _outputs(paths, words, Path(settings["output"]), settings["samples"], ending)
     files.check_writable(next(iter(outputs.values()))[0].parent, "--output")
     jobs = {path: out for path, out in outputs.items() if settings["overwrite"] or not all(o.exists() for o in out)}
@@ -120,12 +120,12 @@ def _image_files(words: Sequence[str], extensions: Sequence[str]) -> Iterator[Pa
         yield from (file for file in found if not (file.resolve() in seen or seen.add(file.resolve())))
 
 
-def _ending(settings: dict[str, Any], config) -> str:
-    """Returns the file ending of results: from --output, --output_format, or the model's config if it has one."""
+def _ending(settings: dict[str, Any], sides) -> str:
+    """Returns the file ending of results: from --output, --output_format, or the depth of the model's targets."""
     from tf_pix2pix.images import EXTENSIONS, WRITTEN
 
     output, asked = Path(settings["output"]), settings["output_format"]
-    is_float = config is not None and config.output_depth == "float32"
+    is_float = sides is not None and sides.target.depth == "float32"
     file_format = asked or ("npy" if is_float else "png")
     allowed = WRITTEN[asked] if asked else [ending for endings in WRITTEN.values() for ending in endings]
     ending = WRITTEN[file_format][0]

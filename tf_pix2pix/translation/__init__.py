@@ -9,9 +9,9 @@ import numpy as np
 import tensorflow as tf
 
 from tf_pix2pix import images, model_card, runtimes, tasks
-from tf_pix2pix.config import TrainConfig
 from tf_pix2pix.errors import InputError
-from tf_pix2pix.run import CONFIG, read_config
+from tf_pix2pix.run import CONFIG, Run
+from tf_pix2pix.sides import Sides
 from tf_pix2pix.translation.inputs import accept
 from tf_pix2pix.translation.models import Model, from_run, from_runtime, read_settings
 from tf_pix2pix.translation.request import Request
@@ -104,8 +104,8 @@ class Translator:
         return cls.from_saved_model(path, max_pixels)
 
     @staticmethod
-    def config_of(model: str | os.PathLike) -> TrainConfig | None:
-        """The config of the run that a model is from, without loading the model; None if the model does not say.
+    def sides_of(model: str | os.PathLike) -> Sides | None:
+        """The sides of the run that a model is from, without loading the model; None if the model does not say.
 
         Raises:
           InputError: the model's files are damaged.
@@ -114,10 +114,10 @@ class Translator:
         if os.fspath(model).startswith(("http://", "https://")) or not path.exists():
             return None
         if _is_run(path):
-            return read_config(path)
+            return Run.open(path).sides
         is_file = path.suffix.lower() in (".tflite", ".onnx")
         card = model_card.read_card(path if is_file else runtimes.latest_version(path))
-        return None if card is None else read_settings(card, path)[0]
+        return None if card is None else read_settings(card, path)[1]
 
     def count_unknown_colors(self, image: np.ndarray) -> int:
         """How many pixels of an image have a color that the model's input palette lacks, and count as the nearest one.
