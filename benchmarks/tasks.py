@@ -10,20 +10,23 @@ from pathlib import Path
 import numpy as np
 import tensorflow as tf
 from PIL import Image, ImageDraw, ImageFont
-from tf_pix2pix.formats import with_formats
 
-from tf_pix2pix import images, runs, tasks
+from tf_pix2pix import images, tasks
 from tf_pix2pix.datasets import load_pairs
+from tf_pix2pix.datasets.pairs import Pairs
 from tf_pix2pix.inference import make_translate
-from tf_pix2pix.input_pipeline import held_out_batches, prepare, with_channels
+from tf_pix2pix.input_pipeline import prepare_examples, validation_batches
 from tf_pix2pix.metrics import PAIRED_METRICS, paired_metrics
+from tf_pix2pix.run import Run
+from tf_pix2pix.sides import Side
+from tf_pix2pix.survey import survey
 
 SIGMAS = (0.5, 0.8, 1.2)  # pixels; Gaussian blurs, the baselines for noise
 
 
-def mean_color(photos) -> np.ndarray:
+def mean_color(photos: Pairs, side: Side) -> np.ndarray:
     """The mean over all pixels of all photos, float32 [3] in [-1, 1]."""
-    as_floats = (images.to_float(photos.read(index)[1], photos.formats[1].range) for index in range(len(photos)))
+    as_floats = (side.to_float(photos.read(index)[0]) for index in range(len(photos)))
     return np.mean([photo.numpy().mean(axis=(0, 1)) for photo in as_floats], 0)
 
 
@@ -71,28 +74,27 @@ def measure(run_dir: Path, data_dir: str | None, shown: list[int]) -> list[np.nd
     Returns:
       A row of the grid, uint8: the run's label, then input, generated and target image of each shown photo.
     """
-    config = runs.read_config(run_dir)
+    run = Run.open(run_dir)
+    config, side, size = run.config, run.sides.target, run.config.crop_size
     splits = load_pairs(
-        config.dataset, data_dir=data_dir or config.data_dir, size=config.jitter_size, photos=config.task is not None
-    )
-    options = dict(
+        config.dataset,
         direction=config.direction,
-        size=config.crop_size,
-        fit=config.fit,
-        resize_a=config.resize_a,
-        resize_b=config.resize_b,
+        data_dir=data_dir or config.data_dir,
+        size=config.jitter_size,
         photos=True,
-        max_bad=config.max_bad_images,
     )
-    sources = splits["train"], splits["val"].spread(config.eval_pairs)
-    prepared = with_formats([prepare(photos, **options) for photos in sources], config)
-    train, validation = with_channels(prepared, None, config.output_channels)
-    make_input = tasks.input_maker(config.task, validation.formats[0], **config.task_settings)
-    batches = held_out_batches(validation, batch_size=1, crop_size=config.crop_size, make_input=make_input)
-    translate = make_translate(runs.restore_generator(run_dir))
-    step = runs.find_checkpoint(run_dir, "best")[1]
-    functions = make_baselines(config.task, mean_color(train))
-    functions[f"trained, step {step}"] = translate
+    min_size = size if config.fit == "none" else None
+    train, validation = (
+        prepare_examples(
+            survey(photos, min_size=min_size, description="reading photos").pairs, run.sides, size=size, fit=config.fit
+        )
+        for photos in (splits["train"], splits["val"].spread(config.eval_pairs))
+    )
+    make_input = tasks.input_maker(config.task, side, **config.task_settings)
+    batches = validation_batches(validation, run.sides, batch_size=1, crop_size=size, make_input=make_input)
+    translate = make_translate(run.generator())
+    functions = make_baselines(config.task, mean_color(train, side))
+    functions[f"trained, step {run.find_checkpoint('best')[1]}"] = translate
     print(
         f"| {config.task}, {len(validation)} validation photos | {' | '.join(PAIRED_METRICS)} |\n|---|"
         + "---|" * len(PAIRED_METRICS)
@@ -100,7 +102,7 @@ def measure(run_dir: Path, data_dir: str | None, shown: list[int]) -> list[np.nd
     for name, function in functions.items():
         values = paired_metrics(function, batches)
         print(f"| {name} | " + " | ".join(f"{values[metric]:.3f}" for metric in PAIRED_METRICS) + " |", flush=True)
-    row = [draw_label(config.task, config.crop_size)]
+    row = [draw_label(config.task, size)]
     for number in shown:
         ((input_image, target_image),) = batches.skip(number).take(1)
         row += [images.from_float(side[0]).numpy() for side in (input_image, translate(input_image), target_image)]

@@ -14,7 +14,10 @@ import tensorflow as tf
 from PIL import Image
 
 from tf_pix2pix import checkpoints
+from tf_pix2pix.codecs import with_codec
 from tf_pix2pix.config import TrainConfig
+from tf_pix2pix.exporting.artifact import Source
+from tf_pix2pix.inference import make_translate
 from tf_pix2pix.palettes import Palette
 from tf_pix2pix.run import Run
 from tf_pix2pix.sides import Side, Sides
@@ -147,3 +150,18 @@ def resume_from(run_dir: Path, step: int, copy: Path) -> Path:
         if later > step:
             shutil.rmtree(copy / "checkpoints" / f"step-{later:08d}")
     return copy
+
+
+def make_source(sides: Sides | None = None, **fields) -> Source:
+    """A tiny untrained generator, ready to export. Its large weights make generated images differ clearly."""
+    run = Run(Path("not written"), change(**dict(initializer="kaiming", filters=2) | fields), sides or make_sides())
+    channels = run.sides.input.channels
+    train_inputs = [random_image(seed, *run.config.crop_size, channels) for seed in range(4)]
+    generator = with_codec(run.build_generator(), run.codec, channels)
+    return Source(run, generator, {"name": "tiny", "range": [-1, 1]}, train_inputs)
+
+
+def translate(source: Source, image: np.ndarray) -> np.ndarray:
+    """The generated image that a source's own generator returns, [h, w, c]."""
+    values = make_translate(source.generator)(source.sides.input.to_float(image[np.newaxis]))
+    return source.sides.target.from_float(values)[0].numpy()

@@ -52,16 +52,6 @@ def train(options: dict, weights: tuple, input_image: np.ndarray, target_image: 
     return [[float(loss) for loss in step(to_torch(input_image), to_torch(target_image))] for _ in range(steps)]
 
 
-def count_step_operations(size: int, batch_size: int, options: dict) -> int:
-    """The floating-point operations of a training step, as PyTorch counts them."""
-    from torch.utils.flop_counter import FlopCounterMode
-
-    step = pytorch_peer.make_train_step(pytorch_peer.UNet(**options), pytorch_peer.PatchGAN(filters=options["filters"]))
-    with FlopCounterMode(display=False) as counter:
-        step(*torch.rand(2, batch_size, 3, size, size))
-    return counter.get_total_flops()
-
-
 def to_torch(images: np.ndarray):
     return torch.from_numpy(np.ascontiguousarray(np.moveaxis(images, -1, 1)))
 

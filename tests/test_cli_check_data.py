@@ -43,7 +43,7 @@ def test_a_harmful_data_set(folder, run):
     code, out, err = run("set", "--output_dir=out")
     assert code == 1
     assert err.startswith("error: set would harm training: ") and len(err.splitlines()) == 1
-    assert "1 pair " in err and "train" in err and "val" in err
+    assert "1 pair: unreadable" in err and "train" in err and "val" in err
     assert "\n    3.png (3.png: " in out
     assert json.loads((folder.parent / "out" / "report.json").read_text())["verdict"] == "harmful"
 
@@ -97,7 +97,7 @@ def test_warnings_do_not_fail(folder, run):
     write_picture(folder / "5.tga", facade(0, 0, (64, 64))[0])
     code, out, _ = run("set")
     assert code == 0
-    assert "\nwarning: 1 file " in out and "\n    5.tga\n" in out
+    assert "\nwarning: 1 file: " in out and "\n    5.tga\n" in out
     assert out.splitlines()[-1] == "set is fine; look at the warnings"
 
 

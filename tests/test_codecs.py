@@ -11,7 +11,8 @@ from helpers import make_sides
 from tf_pix2pix import images
 from tf_pix2pix.codecs import CODECS, IMAGES, with_codec
 from tf_pix2pix.errors import InputError
-from tf_pix2pix.inference import for_other_runtimes, for_tensorflow, make_translate, max_pixels, size_multiple
+from tf_pix2pix.exporting.rebuilding import for_other_runtimes, for_tensorflow
+from tf_pix2pix.inference import make_translate, max_pixels, size_multiple
 from tf_pix2pix.networks import unet_generator
 
 COLORS = np.array([[0, 0, 0], [255, 255, 255], [255, 0, 0], [1, 0, 0], [90, 100, 110], [91, 100, 110]], np.uint8)

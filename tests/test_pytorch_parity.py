@@ -4,8 +4,8 @@ import keras
 import numpy as np
 import pytest
 import pytorch_process
+from helpers import make_run
 
-from tf_pix2pix.config import TrainConfig
 from tf_pix2pix.layers import UPSAMPLINGS
 from tf_pix2pix.networks import patchgan_discriminator, unet_generator
 from tf_pix2pix.training.step import LOSSES, build_state, make_train_step
@@ -63,15 +63,15 @@ def test_transposed_convolution_of_odd_kernel():
     np.testing.assert_allclose(model(image), theirs, atol=1e-5)
 
 
-def test_losses_of_five_steps():
+def test_losses_of_five_steps(tmp_path):
     """The whole step, Adam included."""
     input_image, target_image = IMAGES[0, :1, :64, :64], IMAGES[1, :1, :64, :64]
-    config = TrainConfig(crop_size=(64, 64), filters=8, dropout=0.0, input_channels=3, output_channels=3)
-    state = build_state(config, 10)
+    run = make_run(tmp_path, crop_size=(64, 64), filters=8, dropout=0.0)
+    state = build_state(run, 10)
     weights = weights_of(state.generator), weights_of(state.discriminator)
     options = dict(depth=6, filters=8, dropout=0.0)
     theirs = pytorch_process.call("train", options, weights, input_image, target_image, 5)
-    step = make_train_step(state, config)
+    step = make_train_step(state, run.config)
     for expected in theirs:
         losses = step(input_image, target_image)
         # float32 rounding, which Adam's first steps (the gradients' signs) enlarge

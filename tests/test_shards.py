@@ -158,7 +158,7 @@ def test_shards_of_photos_require_a_task(tmp_path, packed):
         write_picture(tmp_path / "photos" / f"{number}.png", random_picture(number, 8, 9))  # an odd width
     with pytest.raises(InputError, match="9 pixels wide; a side-by-side image"):
         preparing.shards(str(tmp_path / "photos"), str(tmp_path / "out"))
-    preparing.shards(str(tmp_path / "photos"), str(tmp_path / "out"), single=True, overwrite=True)
+    preparing.shards(str(tmp_path / "photos"), str(tmp_path / "out"), photos=True, overwrite=True)
     splits = load_pairs(str(tmp_path / "out"), photos=True)
     assert all(pairs.uniform for pairs in splits.values())
     assert_same_pairs(tmp_path / "photos", tmp_path / "out", photos=True)

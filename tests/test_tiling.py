@@ -1,3 +1,4 @@
+import itertools
 import tracemalloc
 
 import numpy as np
@@ -5,14 +6,14 @@ import pytest
 import tensorflow as tf
 from conftest import random_picture
 
+from tf_pix2pix.errors import RunError
 from tf_pix2pix.tiling import BLEND, OVERLAP, alignment, spans, tile_side, translate_tiled
 
 
 @pytest.mark.parametrize("fixed", [False, True])
 @pytest.mark.parametrize("tile", [16, 33, 64, 96])
-@pytest.mark.parametrize("length", [1, 15, 16, 17, 31, 64, 65, 100, 128, 333, 1025])
-def test_tiles_cover_an_axis_and_their_weights_sum_to_one(length, tile, fixed):
-    for multiple in (1, 4, 32):
+def test_tiles_cover_an_axis_and_their_weights_sum_to_one(tile, fixed):
+    for length, multiple in itertools.product([1, 15, 16, 17, 31, 64, 65, 100, 128, 333, 1025], [1, 4, 32]):
         found = spans(length, tile, multiple, fixed)
         total = np.zeros(length)
         for span in found:
@@ -27,7 +28,7 @@ def test_tiles_cover_an_axis_and_their_weights_sum_to_one(length, tile, fixed):
 @pytest.mark.parametrize(
     ("tile", "multiple", "step"), [(1024, 256, 256), (512, 256, 128), (256, 256, 64), (96, 32, 16), (64, 4, 4)]
 )
-def test_tiles_begin_where_the_networks_halvings_do(tile, multiple, step):
+def test_tiles_begin_at_multiples_of_the_alignment(tile, multiple, step):
     assert alignment(tile, multiple) == step
     for tiles in range(1, 40):
         found = spans(tile + tiles * step, tile, multiple, fixed=True)
@@ -36,13 +37,13 @@ def test_tiles_begin_where_the_networks_halvings_do(tile, multiple, step):
             assert first.stop - second.start >= tile * OVERLAP
 
 
-def test_tiles_are_no_larger_than_their_number_needs():
-    """A picture slightly above the limit goes through in two tiles of little more than half, not in two whole ones."""
+def test_tiles_are_no_larger_than_their_number_requires():
+    """An image slightly above the limit gets two tiles of little more than half its length, not two whole ones."""
     first, second = spans(272, 256, 16)
     assert (first.stop, second.start) == (176, 96)  # (272 + 64) / 2 = 168, up to a multiple of 16
 
 
-def test_the_border_of_a_tile_has_no_weight_where_another_has_it():
+def test_the_border_of_a_tile_has_no_weight():
     dropped = int(64 * OVERLAP * (1 - BLEND) / 2)
     for first, second in zip(spans(500, 64), spans(500, 64)[1:], strict=False):
         assert not first.weights[-dropped:].any()
@@ -50,7 +51,7 @@ def test_the_border_of_a_tile_has_no_weight_where_another_has_it():
 
 
 def test_tiles_are_blended_over_half_of_the_least_overlap():
-    """As much of the one as of the other: the weights of one fall as those of the next rise."""
+    """The weights of a tile fall as those of the next one rise."""
     for first, second in zip(spans(500, 64), spans(500, 64)[1:], strict=False):
         shared = first.stop - second.start
         np.testing.assert_allclose(first.weights[-shared:], second.weights[:shared][::-1], atol=1e-6)
@@ -63,50 +64,55 @@ def test_the_largest_tile_within_the_limit():
     assert tile_side(10, 256) == 256
 
 
-def pass_through(image):
-    return image
+def identity(tile):
+    return tile
 
 
 def test_tiles_are_put_together_exactly():
-    picture = random_picture(0, 203, 150)
-    translated = translate_tiled(pass_through, picture, spans(203, 64), spans(150, 48))
-    np.testing.assert_array_equal(translated, picture)
-    gray = translate_tiled(lambda image: image[..., :1], picture, spans(203, 64), spans(150, 48))
-    np.testing.assert_array_equal(gray, picture[..., :1])
+    image = random_picture(0, 203, 150)
+    np.testing.assert_array_equal(translate_tiled(identity, image, spans(203, 64), spans(150, 48), None), image)
+    gray = translate_tiled(lambda tile: tile[..., :1], image, spans(203, 64), spans(150, 48), None)
+    np.testing.assert_array_equal(gray, image[..., :1])
 
 
-def test_what_looks_less_far_than_a_tiles_border_is_as_untiled():
-    """A 7x7 filter, zero-padded as in the networks: tiles of 64 drop 4 pixels at a border, it needs 3."""
+def test_a_model_that_changes_the_size_is_refused():
+    with pytest.raises(RunError, match="the model returned 29x64 pixels for a tile of 58x64; it must keep the size"):
+        translate_tiled(lambda tile: tile[:, ::2], random_picture(0, 100, 64), spans(100, 64), spans(64, 64), None)
+
+
+def test_a_filter_smaller_than_the_dropped_border_gives_the_untiled_result():
+    """A 7x7 filter with zero padding, as in the networks, reaches 3 pixels; tiles of 64 drop 4 at their borders."""
     kernel = np.random.default_rng(0).uniform(0, 2 / 49, (7, 7, 1, 1)).astype(np.float32)
-    smooth = lambda image: tf.nn.conv2d(image, kernel, 1, "SAME").numpy()  # noqa: E731
-    picture = random_picture(1, 200, 190, 1)
-    whole = translate_tiled(smooth, picture, spans(200, 200), spans(190, 190))
-    tiled = translate_tiled(smooth, picture, spans(200, 64), spans(190, 64))
-    assert np.abs(whole.astype(int) - tiled).max() <= 1  # rounding, where two tiles are blended
+    smooth = lambda tile: tf.nn.conv2d(tile, kernel, 1, "SAME").numpy()  # noqa: E731
+    image = random_picture(1, 200, 190, 1)
+    whole = translate_tiled(smooth, image, spans(200, 200), spans(190, 190), None)
+    tiled = translate_tiled(smooth, image, spans(200, 64), spans(190, 64), None)
+    assert np.abs(whole.astype(int) - tiled).max() <= 1  # blending rounds differently
 
 
-def peak_beside_the_result(height):
-    picture = np.zeros((height, 300, 3), np.uint8)
+def peak_memory_besides_the_result(height):
+    image = np.zeros((height, 300, 3), np.uint8)
     rows, columns = spans(height, 64), spans(300, 64)
     tracemalloc.start()
-    translate_tiled(pass_through, picture, rows, columns)
-    peak = tracemalloc.get_traced_memory()[1] - picture.nbytes
+    translate_tiled(identity, image, rows, columns, None)
+    peak = tracemalloc.get_traced_memory()[1] - image.nbytes
     tracemalloc.stop()
     return peak
 
 
 def test_memory_does_not_grow_with_the_height():
-    translate_tiled(pass_through, np.zeros((100, 300, 3), np.uint8), spans(100, 64), spans(300, 64))  # first use
-    assert peak_beside_the_result(4000) < 1.2 * peak_beside_the_result(400)
+    peak_memory_besides_the_result(100)  # first use
+    assert peak_memory_besides_the_result(4000) < 1.2 * peak_memory_besides_the_result(400)
 
 
-def test_without_blending_every_pixel_is_of_one_tile():
+def test_without_blending_each_pixel_comes_from_one_tile():
     numbers = iter(range(1, 100))
     whole = translate_tiled(
-        lambda image: np.full(image.shape, next(numbers) / 127.5 - 1, np.float32),
+        lambda tile: np.full(tile.shape, next(numbers) / 127.5 - 1, np.float32),
         random_picture(0, 203, 150),
         spans(203, 64, blended=False),
         spans(150, 48, blended=False),
+        None,
     )
     assert {*np.unique(whole).tolist()} == set(range(1, next(numbers)))
     for span in spans(203, 64, blended=False):

@@ -1,6 +1,5 @@
 """Training: runs from their first step to resuming, stopping and failing."""
 
-import dataclasses
 import re
 import shutil
 import signal
@@ -23,8 +22,7 @@ from helpers import (
     write_image,
 )
 
-from tf_pix2pix import checkpoints, files, images
-from tf_pix2pix.config import format_value
+from tf_pix2pix import checkpoints, files, images, training
 from tf_pix2pix.errors import InputError, RunError
 from tf_pix2pix.inference import make_translate
 from tf_pix2pix.metrics import paired_metrics
@@ -95,11 +93,21 @@ def test_checkpoints_restore_the_generator_that_was_measured(tiny_run):
 
 
 def test_a_stopped_and_resumed_run_equals_one_never_stopped(tiny_run, tmp_path, capsys):
-    for steps in (1, 4, 6):
-        result = train(change(steps=steps), tmp_path / "run")
-        assert result.step == steps
+    """Stopped by fewer steps, then by a signal."""
+
+    def stop(record):
+        if record["step"] == 4:
+            signal.raise_signal(signal.SIGTERM)
+
+    run_dir = tmp_path / "run"
+    assert train(change(steps=1), run_dir).step == 1
+    result = train(TINY, run_dir, on_record=stop)
+    assert (result.step, steps_of(run_dir)[-1]) == (4, 4)
+    assert result.sample_grid.exists()
+    assert "stopped at step 4 of 6, saved; the same command resumes" in capsys.readouterr().out
+    assert train(TINY, run_dir).step == 6
     assert "resuming at step 4 of 6" in capsys.readouterr().out
-    assert_same_run(tmp_path / "run", tiny_run, 6)
+    assert_same_run(run_dir, tiny_run, 6)
 
 
 @pytest.mark.parametrize(
@@ -110,21 +118,6 @@ def test_resuming_restores_all_other_state_too(tmp_path, fields):
     train(config, tmp_path / "whole")
     train(config, resume_from(tmp_path / "whole", 2, tmp_path / "resumed"))
     assert_same_run(tmp_path / "resumed", tmp_path / "whole", 6)
-
-
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
-def test_a_signal_stops_after_the_step_and_saves(tiny_run, tmp_path, capsys, number):
-    def stop(record):
-        if record["step"] == 4:
-            signal.raise_signal(number)
-
-    run_dir = tmp_path / "run"
-    result = train(TINY, run_dir, on_record=stop)
-    assert (result.step, steps_of(run_dir)[-1]) == (4, 4)
-    assert result.sample_grid.exists()
-    assert "stopped at step 4 of 6, saved; the same command resumes" in capsys.readouterr().out
-    train(TINY, run_dir)
-    assert_same_run(run_dir, tiny_run, 6)
 
 
 def test_a_second_signal_interrupts_at_once(copied_run):
@@ -138,38 +131,34 @@ def test_a_second_signal_interrupts_at_once(copied_run):
     assert signal.getsignal(signal.SIGINT) is before
 
 
-def test_training_in_a_thread_handles_no_signals(copied_run):
-    results = []
-    thread = threading.Thread(target=lambda: results.append(train(TINY, copied_run).step))
+def test_a_thread_handles_no_signals():
+    stopped = []
+
+    def stop_signals():
+        with loop._stop_signals() as stop:
+            stopped.append(stop.is_set())
+
+    before = signal.getsignal(signal.SIGTERM)
+    thread = threading.Thread(target=stop_signals)
     thread.start()
     thread.join()
-    assert results == [6]
+    assert stopped == [False]
+    assert signal.getsignal(signal.SIGTERM) is before
 
 
-def test_a_killed_process_resumes_inside_its_epoch(tmp_path):
-    config = change(steps=400, checkpoint_every=7, eval_every=400, sample_every=400)
-    run_dir, whole = tmp_path / "killed", tmp_path / "whole"
-    changed = {
-        field.name: getattr(config, field.name)
-        for field in dataclasses.fields(config)
-        if getattr(config, field.name) != field.default
-    }
-    flags = [f"--output_dir={run_dir}", *(f"--{name}={format_value(value)}" for name, value in changed.items())]
-    command = [sys.executable, str(REPOSITORY / "run_train.py"), *flags]
-    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
-    until = time.monotonic() + 120
-    while not steps_of(run_dir):
-        assert process.poll() is None, process.communicate()
-        assert time.monotonic() < until
-        time.sleep(0.02)
-    process.kill()
-    process.communicate(timeout=60)
-    assert process.returncode == -signal.SIGKILL
-    stopped = steps_of(run_dir)[-1]
-    assert 0 < stopped < 190  # 200 steps are an epoch
-    for directory in (run_dir, whole):
-        train(dataclasses.replace(config, steps=stopped + 3), directory)
-    assert_same_run(run_dir, whole, stopped + 3)
+def test_a_killed_process_resumes_from_its_last_checkpoint(tiny_run, tmp_path):
+    code = f"""
+import os, signal, sys
+sys.path.insert(0, {str(REPOSITORY / "tests")!r})
+from helpers import TINY
+from tf_pix2pix import train
+train(TINY, {str(tmp_path / "run")!r}, on_record=lambda r: r["step"] == 4 and os.kill(os.getpid(), signal.SIGKILL))
+"""
+    result = subprocess.run([sys.executable, "-c", code], cwd=REPOSITORY, capture_output=True, text=True)
+    assert result.returncode == -signal.SIGKILL, result.stderr
+    assert steps_of(tmp_path / "run") == [3]
+    train(TINY, tmp_path / "run")
+    assert_same_run(tmp_path / "run", tiny_run, 6)
 
 
 def test_more_steps_extend_a_run_and_a_finished_run_says_so(copied_run, capsys):
@@ -183,14 +172,16 @@ def test_more_steps_extend_a_run_and_a_finished_run_says_so(copied_run, capsys):
     assert steps_of(copied_run) == [6, 8]
 
 
-def test_without_a_terminal_progress_is_printed_in_lines(copied_run, capsys, monkeypatch):
+def test_printed_progress_and_its_speed_leave_out_evaluations(copied_run, capsys, monkeypatch):
     monkeypatch.setattr(loop, "PROGRESS_SECONDS", 0)
-    train(change(steps=8), copied_run)
+    evaluate = reporting.RunReporter.evaluate
+    monkeypatch.setattr(reporting.RunReporter, "evaluate", lambda *args: (time.sleep(5), evaluate(*args)))
+    train(change(steps=8, log_every=8, eval_every=7), copied_run)
     lines = [line for line in capsys.readouterr().out.splitlines() if line.startswith("step 8 of 8: epoch 0.0, ")]
     assert len(lines) == 1
-    assert re.search(
-        r"images/s, \d+% waiting for data, gen_gan \d.*, gen_l1 \d.*, disc_real \d.*, disc_fake \d", lines[0]
-    )
+    losses = r"gen_gan \d.*, gen_l1 \d.*, disc_real \d.*, disc_fake \d"
+    assert re.search(rf"images/s, \d+% waiting for data, {losses}", lines[0])
+    assert 4 / records_with(copied_run, "images_per_second")[-1]["images_per_second"] < 5  # seconds for two steps
 
 
 def test_other_settings_are_refused_and_nothing_is_touched(copied_run):
@@ -254,25 +245,35 @@ def test_losses_that_are_not_finite_end_the_run_and_are_not_saved(tmp_path, fiel
     assert steps_of(tmp_path / "run") in ([], [1])
 
 
+def test_a_full_disk_names_the_checkpoint_that_is_kept(copied_run, monkeypatch):
+    def fail(*args):
+        raise OSError(28, "No space left on device", "a.index")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(checkpoints, "save", fail)
+        message = (
+            "a.index: No space left on device; the checkpoint of step 6 is kept, and the same command resumes from"
+        )
+        with pytest.raises(RunError, match=message):
+            train(change(steps=7), copied_run)
+    assert steps_of(copied_run) == [3, 6]
+
+
 @pytest.mark.parametrize(
-    ("error", "message"),
+    ("error", "raised", "message"),
     [
+        (tf.errors.ResourceExhaustedError(None, None, "OOM\ntrace"), RunError, "^OOM; no checkpoint had been written"),
         (
-            OSError(28, "No space left on device", "a.png"),
-            "a.png: No space left on device; the checkpoint of step 6 is",
+            tf.errors.UnknownError(None, None, "InputError: 7.png: cut short\nat"),
+            RunError,
+            "^7.png: cut short; no check",
         ),
-        (tf.errors.ResourceExhaustedError(None, None, "OOM\ntrace"), "^OOM; the checkpoint of step 6 is kept, and the"),
-        (tf.errors.UnknownError(None, None, "InputError: 7.png: truncated\nat"), "^7.png: truncated; the checkpoint"),
-        (BrokenPipeError(), ""),
+        (BrokenPipeError(), BrokenPipeError, None),
     ],
 )
-def test_failures_name_the_checkpoint_that_is_kept(copied_run, error, message):
-    def fail(record):
+def test_failures_are_named_in_one_line(tmp_path, error, raised, message):
+    with pytest.raises(raised, match=message), training._failures_named(Run(tmp_path, TINY, make_sides())):
         raise error
-
-    with pytest.raises(BrokenPipeError if isinstance(error, BrokenPipeError) else RunError, match=message):
-        train(change(steps=7), copied_run, on_record=fail)
-    assert steps_of(copied_run) == [3, 6]
 
 
 def test_the_best_checkpoint_survives_a_kill(tmp_path, monkeypatch):
@@ -293,24 +294,12 @@ def test_the_best_checkpoint_survives_a_kill(tmp_path, monkeypatch):
     assert steps_of(tmp_path / "run", "best")[-1] == min(measured, key=measured.get)
 
 
-def test_a_run_killed_before_its_first_checkpoint_starts_anew(tmp_path, tiny_run, monkeypatch):
-    def killed(record):
-        if record["step"] == 2:
-            raise KeyboardInterrupt
-
-    with pytest.raises(KeyboardInterrupt):
-        train(TINY, tmp_path / "run", on_record=killed)
-    train(TINY, tmp_path / "run")
-    assert [record["step"] for record in Run.open(tmp_path / "run").records()] == [0, 2, 3, 4, 6, 6]
-    assert_same_run(tmp_path / "run", tiny_run, 6)
-
-
-def test_the_speed_leaves_out_evaluations(copied_run, monkeypatch):
-    evaluate = reporting.RunReporter.evaluate
-    monkeypatch.setattr(reporting.RunReporter, "evaluate", lambda *args: (time.sleep(5), evaluate(*args)))
-    train(change(steps=8, log_every=1, eval_every=7), copied_run)
-    last = records_with(copied_run, "images_per_second")[-1]
-    assert (last["step"], 2 / last["images_per_second"] < 5) == (8, True)
+def test_a_run_killed_before_its_first_checkpoint_starts_anew(copied_run, tiny_run):
+    for step in steps_of(copied_run):
+        shutil.rmtree(copied_run / "checkpoints" / f"step-{step:08d}")
+    train(TINY, copied_run)
+    assert [record["step"] for record in Run.open(copied_run).records()] == [0, 2, 3, 4, 6, 6]
+    assert_same_run(copied_run, tiny_run, 6)
 
 
 def test_a_run_of_a_task_keeps_the_inputs_it_made(inpaint_run):

@@ -1,8 +1,8 @@
-"""Large pictures in overlapping tiles, blended smoothly. What the network takes in memory is that of one tile.
+"""Translates large images in overlapping tiles and blends them. The network needs only the memory for one tile.
 
-A tile is normalised over its own pixels, not the picture's, and sees only them: with per-image norm a tiled picture is
-near the whole one's, not equal to it. Tiles are therefore as large as memory allows. They overlap by a quarter: the
-outer quarters of that, where a tile feels its border, are dropped, and over the middle half one becomes the other.
+A tile sees, and is normalized over, only its own pixels. With per-image norm, the result is therefore close to the
+untiled one but not equal, and tiles should be as large as memory allows. Neighbors overlap by a quarter of a tile: the
+outer quarters of the overlap, which a tile's border affects, are dropped, and the middle half blends the two tiles.
 """
 
 import math
@@ -15,13 +15,13 @@ from tf_pix2pix import images
 from tf_pix2pix.errors import RunError
 from tf_pix2pix.sides import Side, Sides
 
-OVERLAP = 1 / 4  # of a tile, shared with its neighbour, at least
-BLEND = 1 / 2  # of the overlap, over which neighbours are blended
+OVERLAP = 1 / 4  # the least share of a tile that its neighbor covers too
+BLEND = 1 / 2  # the share of the overlap in which neighbors are blended
 
 
 @dataclass(frozen=True)
 class Span:
-    """One tile's extent along an axis, in pixels, and the weight of each of its pixels, float32 [stop - start]."""
+    """The extent of a tile along one axis, in pixels, and the weight of each pixel, float32 [stop - start]."""
 
     start: int
     stop: int
@@ -29,14 +29,17 @@ class Span:
 
 
 def tile_side(max_pixels: int, multiple: int) -> int:
-    """The side of the largest square tile of at most max_pixels that is a multiple of `multiple`, at least that."""
+    """Returns the side of the largest square tile of at most max_pixels: a multiple of `multiple`, at least that."""
     return max(math.isqrt(max_pixels) // multiple, 1) * multiple
 
 
 def alignment(tile: int, multiple: int) -> int:
-    """What tiles of a network begin at multiples of, so that its halvings fall on the same pixels in all of them.
+    """Returns the number at whose multiples tiles begin, so that the network halves all tiles at the same pixels.
 
-    `multiple`, as without tiles, or where tiles are too small for it, so many halvings of it that they can overlap.
+    Args:
+      tile: the tile's length in pixels.
+      multiple: the network requires sizes that are multiples of it. It is returned unchanged, or halved until tiles of
+        this length can overlap.
     """
     while multiple > max(tile * OVERLAP, 1):
         multiple = -(-multiple // 2)
@@ -44,19 +47,20 @@ def alignment(tile: int, multiple: int) -> int:
 
 
 def spans(length: int, tile: int, multiple: int = 1, fixed: bool = False, blended: bool = True) -> list[Span]:
-    """Tiles along an axis of `length` pixels, of at most `tile` each, evenly spread; weights sum to 1 at each pixel.
+    """Spreads tiles evenly along an axis of `length` pixels. The weights sum to 1 at each pixel.
 
     Args:
-      length: the last tile is aligned as the others are where length - tile is a multiple of the alignment.
-      tile: at least 4.
-      multiple: what the network takes multiples of.
-      blended: without, a pixel is of one tile alone: label maps have no colours between theirs.
-      fixed: tiles are of exactly `tile` pixels, where there are several; otherwise as small as their number allows.
+      length: in pixels. The last tile is aligned like the others if length - tile is a multiple of the alignment.
+      tile: the most pixels of a tile, at least 4.
+      multiple: the network requires sizes that are multiples of it.
+      fixed: several tiles have exactly `tile` pixels each; otherwise they are as small as their number allows.
+      blended: neighbors blend into each other; otherwise each pixel comes from one tile, as label maps need, which have
+        no colors between those of the classes.
     """
     if length <= tile:
         return [Span(0, length, np.ones(length, np.float32))]
     step = alignment(tile, multiple)
-    overlap = tile - int(tile * (1 - OVERLAP)) // step * step  # the least: from tile to tile it is whole steps
+    overlap = tile - int(tile * (1 - OVERLAP)) // step * step  # the least: tiles lie whole steps apart
     count = math.ceil((length - overlap) / (tile - overlap))
     if not fixed:
         least = math.ceil((length + (count - 1) * overlap) / count)
@@ -64,7 +68,7 @@ def spans(length: int, tile: int, multiple: int = 1, fixed: bool = False, blende
     starts = [round(number * (length - tile) / (count - 1) / step) * step for number in range(count - 1)]
     starts.append(length - tile)
     weights = [np.ones(tile, np.float32) for _ in starts]
-    for number in range(count - 1):  # from one tile to the next over the middle of what they share
+    for number in range(count - 1):  # blend each tile with the next in the middle of their overlap
         shared = starts[number] + tile - starts[number + 1]
         blend = max(int(overlap * BLEND), 1) if blended else 0
         before = (shared - blend) // 2
@@ -82,21 +86,21 @@ def translate_tiled(
     columns: list[Span],
     sides: Sides | None,
 ) -> np.ndarray:
-    """[h, w, c] of the input side -> [h, w, c'] of the target side, tile by tile.
+    """Translates an image tile by tile, [h, w, c] of the input side -> [h, w, c'] of the target side.
 
     Args:
-      generate: float32 [1, h, w, c] in [-1, 1] -> [1, h, w, c'], for one tile. A server's returns whole numbers, which
-        become the result.
+      generate: translates a tile, float32 [1, h, w, c] in [-1, 1] -> [1, h, w, c'], the same. If it returns unsigned
+        integers, as a server does, the result has their dtype.
       rows, columns: from `spans`.
-      sides: None: unknown; the result then has 8 bits, or what `generate` returns.
+      sides: of the model. None if they are unknown: the result then has 8 bits, or the dtype that `generate` returns.
 
     Raises:
-      RunError: `generate` returns another size.
+      RunError: `generate` returned another size.
     """
     to_float = sides.input.to_float if sides else images.to_float
-    translated = carried = None
+    translated = carried = None  # carried: sums below the finished rows, to which the next row of tiles adds
     for number, row in enumerate(rows):
-        band = None  # the weighted sum of this row's tiles
+        band = None  # the weighted sum of this row of tiles
         for column in columns:
             tile = to_float(image[row.start : row.stop, column.start : column.stop][np.newaxis])
             generated = generate(tile.numpy())[0]
@@ -106,7 +110,7 @@ def translate_tiled(
                 generated = images.to_float(generated).numpy()
             if generated.shape[:2] != tile.shape[1:3]:
                 made, wanted = ("x".join(map(str, shape)) for shape in (generated.shape[:2], tile.shape[1:3]))
-                raise RunError(f"the model returned {made} pixels for {wanted}; it does not support this size")
+                raise RunError(f"the model returned {made} pixels for a tile of {wanted}; it must keep the size")
             if band is None:
                 band = np.zeros((row.stop - row.start, image.shape[1], generated.shape[2]), np.float32)
             weights = row.weights[:, np.newaxis, np.newaxis] * column.weights[:, np.newaxis]

@@ -91,7 +91,7 @@ def _lines(report: dict[str, Any]) -> Iterator[str]:
         share = f"{registration['measured']:.0%} of the pairs have edges in common"
         yield f"{share}; their median shift of B against A is {dx:+.1f} px across, {dy:+.1f} px down"
     for finding in report["findings"]:
-        yield f"{finding['severity']}: {finding['title']}: {finding['advice']}"
+        yield f"{finding['severity']}: {finding['title']}; {finding['advice']}"
         names = [" = ".join(name) if isinstance(name, list) else name for name in finding["files"]]
         if names and finding["severity"] != "note":
             yield f"    {format_list(names, chr(10) + '    ', most=5)}"

@@ -100,8 +100,6 @@ def _run(argv: list[str]) -> None:
             f"{operation} requires one folder{' or two' if operation == 'combine' else ''}, not {len(folders)}"
         )
     _check(operation, given, settings, folders)
-    if "photos" in settings:
-        settings["single"] = settings.pop("photos")
     with start_up_notes_hidden():
         from tf_pix2pix import preparing
     output = settings.pop("output")

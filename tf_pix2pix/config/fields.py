@@ -75,7 +75,9 @@ def table_keys(table: str) -> tuple[str, ...]:
     path = Path(__file__).parents[1] / module.replace(".", "/")
     sources = sorted(path.glob("*.py")) if path.is_dir() else [path.with_suffix(".py")]
     for node in (node for source in sources for node in ast.parse(source.read_text(encoding="utf-8")).body):
-        target = node.targets[0] if isinstance(node, ast.Assign) else getattr(node, "target", None)
-        if getattr(target, "id", None) == name and isinstance(node.value, ast.Dict):
-            return tuple(ast.literal_eval(key) for key in node.value.keys)
+        if not isinstance(node, ast.Assign | ast.AnnAssign) or not isinstance(node.value, ast.Dict):
+            continue
+        target = node.targets[0] if isinstance(node, ast.Assign) else node.target
+        if getattr(target, "id", None) == name:
+            return tuple(ast.literal_eval(key) for key in node.value.keys if key)
     raise LookupError(f"{path} has no dict {name}")

@@ -1,45 +1,34 @@
-"""Which sides are label maps, as training would find it out."""
+"""Finds the sides that are label maps, as training does."""
 
 from collections.abc import Iterator
 
-import numpy as np
-
+from tf_pix2pix.data_check.facts import COLORS_COUNTED, SetFacts
 from tf_pix2pix.data_check.findings import Finding
-from tf_pix2pix.data_check.gathering import Gathered
-from tf_pix2pix.datasets.pairs import Pairs
 from tf_pix2pix.errors import InputError
-from tf_pix2pix.palettes import PICTURES_READ, NoisyColors, find_palette
+from tf_pix2pix.palettes import NoisyColors, find_palette
 
 
-def find_label_maps(gathered: Gathered) -> Iterator[Finding]:
-    """How many colours the sides of the pairs to train on have, where these are label maps, clean or noisy."""
-    source = gathered.sources["train"]
-
-    def read(index: int) -> tuple[np.ndarray | None, ...]:
-        pictures = source.open(index).pictures
-        if any(picture is None for picture in pictures):
-            raise InputError("said already")
-        return pictures
-
-    pairs = Pairs(range(source.count), read)
-    for side, name in enumerate(gathered.sides):
-        what = gathered.pictures_of(side)
+def find_label_maps(facts: SetFacts) -> Iterator[Finding]:
+    """One finding for each side of label maps, clean or with JPEG noise."""
+    for name, counted in zip(facts.sides, facts.colors, strict=True):
+        if counted is None:
+            continue
         try:
-            colors = len(find_palette(pairs, side, what).colors)
+            colors = len(find_palette(counted, name).colors)
         except NoisyColors as error:
-            title = f"{what} look like label maps with the noise of JPEG in them, {len(error.colors)} colours are clear"
+            title = f"images of {name}: label maps with JPEG noise; {len(error.colors)} colors are clear"
             advice = (
-                f"save them as PNG; or, for --input_encoding=onehot and --target_encoding=classes, name their colours "
-                f"in a file for --palette, then each pixel gets the nearest: {error.colors}"
+                "save them as PNG; or, for --input_encoding=onehot and --target_encoding=classes, list their colors in "
+                f"a file for --palette, and each pixel becomes the nearest one: {error.colors}"
             )
             yield Finding(f"noisy_labels_{name}", "warning", title, advice, [])
         except InputError:  # photos
             continue
         else:
-            some = f", in {PICTURES_READ} of them" if source.count > PICTURES_READ else ""
-            title = f"{what} are label maps of {colors} colours{some}"
+            sampled = f", in {COLORS_COUNTED} of them" if counted.images == COLORS_COUNTED else ""
+            title = f"images of {name}: label maps with {colors} colors{sampled}"
             advice = (
-                f"--resize_{name.lower()}=nearest keeps these; as input --input_encoding=onehot takes them, as target "
-                "--target_encoding=classes"
+                f"--resize_{name.lower()}=nearest keeps the colors; label maps can be encoded with "
+                "--input_encoding=onehot and --target_encoding=classes"
             )
             yield Finding(f"label_maps_{name}", "note", title, advice, [])

@@ -1,7 +1,7 @@
-"""How far the two pictures of a pair are shifted against each other, however different they look.
+"""Measures how far the two images of a pair are shifted against each other, however different they look.
 
-Phase correlation (Kuglin and Hines 1975), not of the pictures but of the directions of their gradients: a photo and its
-label map share no values, and which side of an edge is bright differs, but their edges run the same way.
+Phase correlation (Kuglin and Hines 1975) of the directions of the gradients instead of the images: a photo and its
+label map share no values, and either side of an edge may be the bright one, but their edges run in the same directions.
 """
 
 from dataclasses import dataclass
@@ -9,24 +9,31 @@ from functools import lru_cache
 
 import numpy as np
 
-GRID = 256  # pixels a side, at most, that a pair is compared in
-LEAST_GRID = 32  # smaller pictures tell nothing
-BAND = 0.15  # cycles a pixel: the standard deviation of the low-pass; what is finer is noise and JPEG blocks
+GRID = 256  # pixels a side at most; larger images are reduced to it
+LEAST_GRID = 32  # smaller images are not compared
+BAND = 0.15  # standard deviation of the low-pass in cycles per pixel; finer detail is noise and JPEG blocks
 
-# Measured on 492 real facades, photo against hand-drawn labels: of pairs as they are, no peak that is STRONG stands out
-# more than 1.98 fold; of pairs put together at random, none is stronger than 7.1; of pairs shifted by 4 and 10 of 256
-# pixels, 91 % and 97 % are both.
+# A pair is shifted if its peak is STRONG and DISTINCT. Measured on 492 real facades, photo against hand-drawn labels:
+# no STRONG peak of an unshifted pair is more than 1.98 times as high as the correlation at no shift; no peak of a
+# random pair is stronger than 7.3; of pairs shifted by 4 and 10 of 256 pixels, 91 % and 97 % are found. On the same
+# pairs, skimage.registration.phase_cross_correlation on gray images estimates a false shift for 44 % of the unshifted
+# pairs and the right one for 56 % of the shifted ones; on our gradient directions it is 9 % and 91 %, ours 4 % and 96
+# %. Its error does not separate right from false: any threshold without false shifts finds less than 3 % of the true
+# ones.
 STRONG = 9.0
 DISTINCT = 2.5
-LEAST_SHIFT = 1.5  # pixels of the grid; below, a label's edge is as good as a photo's
+LEAST_SHIFT = 1.5  # pixels of the grid; hand-drawn edges are no more exact
 
 
 @dataclass(frozen=True)
 class Shift:
-    """Where B lies against A: dx pixels of the file to the right, dy down.
+    """Where B lies relative to A.
 
-    strength is the peak of the correlation in standard deviations, distinct how many times it is higher than what no
-    shift would give, grid_pixels the length of the shift in pixels of the grid.
+    Attributes:
+      dx, dy: to the right and down, in pixels of the file.
+      strength: the peak of the correlation, in standard deviations.
+      distinct: the peak divided by the correlation at no shift.
+      grid_pixels: the length of the shift in pixels of the grid.
     """
 
     dx: float
@@ -40,14 +47,14 @@ class Shift:
 
 
 def estimate(a: np.ndarray, b: np.ndarray, size: tuple[int, int]) -> Shift | None:
-    """The shift of B against A, to about 0.4 pixels of the grid; at most an eighth of the picture is found.
+    """Estimates the shift of B against A, up to an eighth of the image, to about 0.4 pixels of the grid.
 
     Args:
-      a, b: float32 [h, w, c] of any one scale, reduced to at most GRID pixels a side.
-      size: (height, width) of the files' pictures.
+      a, b: float32 [h, w, c] in any value range, reduced to at most GRID pixels a side.
+      size: (height, width) of the images in the files.
 
     Returns:
-      None where there is nothing to compare: too small, or no edges.
+      None if the images are too small or have no edges.
     """
     height, width = a.shape[:2]
     if min(height, width) < LEAST_GRID:
@@ -73,23 +80,26 @@ def estimate(a: np.ndarray, b: np.ndarray, size: tuple[int, int]) -> Shift | Non
 
 
 def direction(dx: float, dy: float) -> str:
-    """Pixels to the right and down, in words."""
+    """Formats a shift of dx pixels to the right and dy down."""
     return f"{abs(dx):.1f} px {'right' if dx > 0 else 'left'} and {abs(dy):.1f} px {'down' if dy > 0 else 'up'}"
 
 
-def gradients(picture: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+def gradients(image: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """float32 [h, w, c] -> central differences (d/dy, d/dx) of the same shape, 0 at the border."""
-    dy, dx = np.zeros_like(picture), np.zeros_like(picture)
-    np.subtract(picture[2:], picture[:-2], out=dy[1:-1])
-    np.subtract(picture[:, 2:], picture[:, :-2], out=dx[:, 1:-1])
+    dy, dx = np.zeros_like(image), np.zeros_like(image)
+    np.subtract(image[2:], image[:-2], out=dy[1:-1])
+    np.subtract(image[:, 2:], image[:, :-2], out=dx[:, 1:-1])
     return dy, dx
 
 
-def _directions(picture: np.ndarray) -> np.ndarray:
-    """float32 [h, w, c] -> complex64 [h, w]: the gradients, squared as complex numbers, which makes opposite ones equal
-    and lets channels be added; of magnitude |gradient| ** 0.5, so that weak edges count too; faded out at borders."""
-    dy, dx = gradients(picture)
-    squared = np.empty(picture.shape[:2], np.complex64)
+def _directions(image: np.ndarray) -> np.ndarray:
+    """float32 [h, w, c] -> complex64 [h, w], gradients squared as complex numbers.
+
+    Squaring makes opposite gradients equal, so that channels add up. The magnitude is |gradient| ** 0.5, so that weak
+    edges count too, and fades out at the border.
+    """
+    dy, dx = gradients(image)
+    squared = np.empty(image.shape[:2], np.complex64)
     squared.real = np.einsum("hwc,hwc->hw", dx, dx) - np.einsum("hwc,hwc->hw", dy, dy)
     squared.imag = 2 * np.einsum("hwc,hwc->hw", dx, dy)
     magnitude = np.abs(squared)
@@ -98,7 +108,7 @@ def _directions(picture: np.ndarray) -> np.ndarray:
 
 @lru_cache(8)
 def _window(height: int, width: int) -> np.ndarray:
-    """float32 [h, w]: 1 in the middle, falling to 0 over the outer sixth."""
+    """float32 [h, w]: 1 in the middle, falling to 0 in the outer sixth."""
     sides = (np.minimum(1, 4 * np.hanning(side + 2)[1:-1]) for side in (height, width))
     return np.outer(*sides).astype(np.float32)
 
@@ -110,7 +120,7 @@ def _low_pass(height: int, width: int) -> np.ndarray:
 
 
 def _vertex(values: np.ndarray, peak: int) -> float:
-    """How far from `peak` the parabola through it and its neighbours has its vertex."""
+    """The distance from `peak` to the vertex of the parabola through it and its neighbors."""
     if peak in (0, len(values) - 1):
         return 0.0
     before, at, after = values[peak - 1 : peak + 2]

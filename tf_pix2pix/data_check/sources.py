@@ -1,5 +1,4 @@
-"""What is checked, split by split: the files of a folder, also where they do not pair, or the pairs or photos of a
-named set or of shards."""
+"""Opens a data set split by split, and finds what is wrong with the names of its files."""
 
 import os
 from collections.abc import Sequence
@@ -8,13 +7,13 @@ from pathlib import Path
 from PIL import Image
 
 from tf_pix2pix import images
-from tf_pix2pix.data_check.findings import Finding, counted
-from tf_pix2pix.data_check.looking import Opened, Source, open_files, open_photo, open_read
+from tf_pix2pix.data_check.findings import Finding, format_count
+from tf_pix2pix.data_check.opening import Opened, Source, open_files, open_pair, open_photo
 from tf_pix2pix.datasets import DATASETS, check_finished, folder, load_pairs, shards
 from tf_pix2pix.datasets.pairs import Pairs
 from tf_pix2pix.errors import InputError, format_list
 
-_OTHER_ENDINGS = {".heic", ".heif", ".avif", ".exr", ".dng", ".npz"}  # of pictures that Pillow does not know
+_OTHER_EXTENSIONS = {".heic", ".heif", ".avif", ".exr", ".dng", ".npz"}  # of images, but unknown to Pillow
 
 
 def open_set(
@@ -26,41 +25,44 @@ def open_set(
     mask_dir: str | None,
     task: str | None,
 ) -> tuple[dict[str, Source], list[Finding]]:
-    """The splits of a set, and what is wrong with the names of its files.
+    """Returns the splits of a data set, and the findings about file names.
 
     Raises:
-      InputError: as training, but for files that do not pair; or there is no pair; or a task is given for pairs.
+      InputError: as in training, except for files without a partner; no pair is left; or a task is given for pairs.
     """
     root = Path(dataset)
-    sides = {"input_dir": input_dir, "target_dir": target_dir, "mask_dir": mask_dir}
-    if task and (dataset in DATASETS or any(sides.values())):
-        pairs = f"{dataset} is a set" if dataset in DATASETS else "input_dir, target_dir and mask_dir are for folders"
-        raise InputError(f"{pairs} of pairs, task={task} is for a folder of plain photos; leave one of them out")
+    dirs = {"input_dir": input_dir, "target_dir": target_dir, "mask_dir": mask_dir}
+    if task and dataset in DATASETS:
+        raise InputError(f"--task={task}: requires a folder of plain photos, but {dataset} has pairs; leave it out")
+    if task and (given := [name for name, value in dirs.items() if value]):
+        raise InputError(f"--{given[0]}: requires pairs, but --task={task} plain photos; leave one of them out")
     if dataset in DATASETS or not root.is_dir() or (root / shards.INDEX).is_file():
-        splits = load_pairs(dataset, data_dir=data_dir, **sides, photos=task is not None)
+        splits = load_pairs(dataset, data_dir=data_dir, **dirs, photos=task is not None)
         if splits["test"] is splits["val"]:
             del splits["test"]
-        return {split: _of_pairs(pairs, task) for split, pairs in splits.items()}, []
+        return {split: _source_of_pairs(pairs, task) for split, pairs in splits.items()}, []
     check_finished(root)
     unpaired = _Unpaired(root)
     found = folder.find(dataset, input_dir, target_dir, task is not None, unpaired.add, mask_dir)
     if not any(found.values()):
-        raise InputError(
-            f"{dataset} has no pair; pictures without a partner of the same name: {format_list(unpaired.alone)}"
-        )
-    files = folder.hold_out(found, dataset, "photos" if task else "pairs")
+        names = format_list(unpaired.alone)
+        raise InputError(f"{dataset}: no pairs; give these images partners of the same name: {names}")
+    files = folder.with_val(found, dataset, "photos" if task else "pairs")
     if not task and all(len(paths) == 1 for pairs in files.values() for paths in pairs.values()):
-        print(f"{dataset}: A is the left half of each picture, B the right one; plain photos are checked with --task")
-    masks, of_masks = {}, []
+        print(f"{dataset}: A is the left half of each image, B the right half; check plain photos with --task")
+    masks, findings = {}, unpaired.findings()
     if mask_dir:
         split = "" if "" in found else "train"
-        masks, of_masks = _masks(root, root / split / mask_dir, files["train"], found[split])
-    sources = {split: _of_files(root, pairs, task, masks if split == "train" else {}) for split, pairs in files.items()}
+        masks, of_masks = _find_masks(root, root / split / mask_dir, files["train"], found[split])
+        findings += of_masks
+    sources = {
+        split: _source_of_files(root, pairs, task, masks if split == "train" else {}) for split, pairs in files.items()
+    }
     folders = {path.parent for pairs in files.values() for paths in pairs.values() for path in paths}
-    return sources, [*unpaired.findings(), *of_masks, *_passed_over(folders, root)]
+    return sources, findings + _find_ignored(folders, root)
 
 
-def _of_files(root: Path, files: folder.Files, task: str | None, masks: dict[str, Path]) -> Source:
+def _source_of_files(root: Path, files: folder.Files, task: str | None, masks: dict[str, Path]) -> Source:
     names = [tuple(_name(path, root) for path in paths) for paths in files.values()]  # a third of the paths' memory
     own_masks = [masks.get(stem) for stem in files] if masks else None
 
@@ -71,8 +73,8 @@ def _of_files(root: Path, files: folder.Files, task: str | None, masks: dict[str
     return Source(len(names), names.__getitem__, open_one)
 
 
-def _of_pairs(pairs: Pairs, task: str | None) -> Source:
-    return Source(len(pairs), lambda index: (pairs.names[index],), lambda index: open_read(pairs.read, index, task))
+def _source_of_pairs(pairs: Pairs, task: str | None) -> Source:
+    return Source(len(pairs), lambda index: (pairs.names[index],), lambda index: open_pair(pairs.read, index, task))
 
 
 def _name(path: Path, root: Path) -> str:
@@ -80,56 +82,60 @@ def _name(path: Path, root: Path) -> str:
 
 
 class _Unpaired:
-    """What folder.find leaves out: files without a partner, and groups of files of one name."""
+    """The files that folder.find leaves out: without a partner, or with the name of another file."""
 
     def __init__(self, root: Path):
         self.root = root
         self.alone: list[str] = []
-        self.clashes: list[list[str]] = []
+        self.same_names: list[list[str]] = []
 
     def add(self, message: str, paths: Sequence[Path]) -> None:
         names = [_name(path, self.root) for path in paths]
         if len({path.with_suffix("") for path in paths}) == 1 < len(paths):
-            self.clashes.append(names)
+            self.same_names.append(names)
         else:
             self.alone += names
 
     def findings(self) -> list[Finding]:
         found = []
         if self.alone:
-            title = f"{counted(len(self.alone), 'picture')} without a partner of the same name"
-            found.append(Finding("unmatched", "error", title, "add the partners, or remove these", self.alone))
-        return found + self.same_name()
+            title = f"{format_count(len(self.alone), 'image')}: no partner of the same name"
+            found.append(Finding("unmatched", "error", title, "add the partners or remove these", self.alone))
+        return found + self.same_name_findings()
 
-    def same_name(self) -> list[Finding]:
-        if not self.clashes:
+    def same_name_findings(self) -> list[Finding]:
+        if not self.same_names:
             return []
-        title = f"{counted(len(self.clashes), 'file')} with the name of another but for the ending"
-        return [Finding("same_name", "error", title, "rename or remove one", self.clashes)]
+        title = f"{format_count(len(self.same_names), 'file')}: the same name as another except for the extension"
+        return [Finding("same_name", "error", title, "rename or remove one", self.same_names)]
 
 
-def _masks(root: Path, directory: Path, files: folder.Files, beside: folder.Files):
-    """The masks in a folder, by stem, and findings: what is wrong with their names. files: the pairs to train on, of
-    those beside the masks."""
+def _find_masks(root: Path, directory: Path, files: folder.Files, beside: folder.Files):
+    """Returns a folder's masks by stem, and the findings about their names.
+
+    Args:
+      files: the training pairs, which need a mask each.
+      beside: the pairs in the folders beside the masks, those that become the validation split included.
+    """
     unpaired = _Unpaired(root)
     masks = folder.find_masks(directory, files, unpaired.add)
-    found = [*unpaired.same_name(), *_passed_over({directory}, root)]
+    found = [*unpaired.same_name_findings(), *_find_ignored({directory}, root)]
     if unpaired.alone:
-        title = f"{counted(len(unpaired.alone), 'pair')} to train on without a mask of the same name"
-        advice = "each needs one; one that is white all over weighs all pixels alike"
+        title = f"{format_count(len(unpaired.alone), 'training pair')}: no mask of the same name"
+        advice = "add the masks; an all-white mask weights all pixels equally"
         found.append(Finding("no_mask", "error", title, advice, unpaired.alone))
-    if strange := [_name(path, root) for stem, path in masks.items() if stem not in beside]:
-        title = f"{counted(len(strange), 'mask')} without a pair of the same name"
-        found.append(Finding("mask_alone", "warning", title, "training passes over them", strange))
+    if extra := [_name(path, root) for stem, path in masks.items() if stem not in beside]:
+        title = f"{format_count(len(extra), 'mask')}: no pair of the same name"
+        found.append(Finding("mask_alone", "warning", title, "training ignores them", extra))
     return masks, found
 
 
-def _passed_over(folders: set[Path], root: Path) -> list[Finding]:
-    """A finding of the pictures, by their ending, that training does not read."""
-    endings = {*Image.registered_extensions(), *_OTHER_ENDINGS} - set(images.EXTENSIONS)
-    paths = (path for folder in folders for path in map(folder.joinpath, os.listdir(folder)))
-    names = sorted(_name(path, root) for path in paths if path.suffix.lower() in endings)
+def _find_ignored(folders: set[Path], root: Path) -> list[Finding]:
+    """A finding about files that are images by their extension, but that training does not read."""
+    extensions = {*Image.registered_extensions(), *_OTHER_EXTENSIONS} - set(images.EXTENSIONS)
+    paths = (path for directory in folders for path in map(directory.joinpath, os.listdir(directory)))
+    names = sorted(_name(path, root) for path in paths if path.suffix.lower() in extensions)
     if not names:
         return []
-    title = f"{counted(len(names), 'file')} of formats that training passes over"
-    return [Finding("passed_over", "warning", title, f"it reads {', '.join(images.EXTENSIONS)}", names)]
+    title = f"{format_count(len(names), 'file')}: a format that training ignores"
+    return [Finding("ignored", "warning", title, f"convert them to one of {', '.join(images.EXTENSIONS)}", names)]

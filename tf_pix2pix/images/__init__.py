@@ -14,8 +14,7 @@ from PIL import Image, ImageDraw, ImageFont
 from tf_pix2pix.images.coding import EXTENSIONS, WRITTEN, decode, encode, write, write_png  # noqa: F401, public here
 
 # Depths of images, and the values that become -1 and 1. Floats have no such values of their own.
-_NONE: Any = None  # for the type checker: a value range is given wherever images are floats
-DEPTHS = {"uint8": (0.0, 255.0), "uint16": (0.0, 65535.0), "float32": _NONE}
+DEPTHS: dict[str, Any] = {"uint8": (0.0, 255.0), "uint16": (0.0, 65535.0), "float32": None}
 DEPTH_NAMES = {"uint8": "8 bits a channel", "uint16": "16 bits a channel", "float32": "floats"}
 _FILES = {"uint8": "an 8-bit image", "uint16": "a 16-bit PNG or TIFF", "float32": "a TIFF or NPY file of floats"}
 

@@ -1,102 +1,94 @@
-"""The folder that a command fills: never the input's, whole files only, and gone on with where it was stopped."""
+"""The folder that a command fills: apart from the input, with complete files only, and resumable."""
 
 import json
 import os
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from tqdm import tqdm
-
 from tf_pix2pix import files, images
 from tf_pix2pix.datasets import RECORD, shards
 from tf_pix2pix.errors import InputError, format_list
+from tf_pix2pix.threads import map_in_threads
 
 
 @dataclass(frozen=True)
 class Job:
-    """Files made of other files: make(targets) writes each whole or not at all (files.atomic_write)."""
+    """Files made from other files.
+
+    Attributes:
+      sources: the files that are read.
+      targets: the files that are written.
+      make: called with the targets; writes each of them atomically.
+      again: run the job even if the targets exist.
+    """
 
     sources: tuple[Path, ...]
     targets: tuple[Path, ...]
     make: Callable[[tuple[Path, ...]], None]
-    again: bool = False  # do it even if the targets are there
+    again: bool = False
 
 
 def check_apart(output: Path, folders: Sequence[Path], jobs: Sequence[Job]) -> None:
-    """Raises InputError where the output folder is one of the input, inside it or around it, by whatever links."""
+    """Raises InputError if the output folder is, contains or lies in an input folder, also by links."""
     real_output = output.resolve()
     for folder in folders:
         real = folder.resolve()
         if real_output == real or real in real_output.parents or real_output in real.parents:
-            raise InputError(f"--output={output} and the input {folder} lie in each other; choose another folder")
+            raise InputError(f"--output={output}: overlaps with the input {folder}; choose another folder")
     sources = [source for job in jobs for source in job.sources]
     real_folders = {folder.resolve() for folder in {source.parent for source in sources}}
     real_folders |= {source.resolve().parent for source in sources if source.is_symlink()}
-    if meeting := [real for real in real_folders if real_output == real or real_output in real.parents]:
-        raise InputError(f"--output={output} holds pictures of the input, in {meeting[0]}; choose another folder")
+    if overlaps := [real for real in real_folders if real_output == real or real_output in real.parents]:
+        raise InputError(f"--output={output}: contains images of the input in {overlaps[0]}; choose another folder")
     for folder in {target.parent for job in jobs for target in job.targets}:
         if not folder.resolve().is_relative_to(real_output):
-            raise InputError(f"{folder} is a link that leads out of --output={output}; choose another folder")
+            raise InputError(f"--output={output}: the link {folder} leads out of it; choose another folder")
 
 
-def carry_out(
+def run_jobs(
     jobs: Sequence[Job],
     output: Path,
     *,
-    record: dict[str, Any],  # the command and its settings, as JSON has them: the same record goes on
-    overwrite: bool,  # do everything again that a command has put there
+    record: dict[str, Any],  # the command and its settings in JSON types; only the same record resumes
+    overwrite: bool,  # start again, in place of the files of an earlier command
 ) -> None:
-    """Does the jobs that are not done yet, by as many threads as there are cores, with a progress bar.
+    """Runs the jobs that are not done yet on all cores, with a progress bar.
 
-    A job is done when its targets are there and no older than its sources. What has been done stays when others fail.
+    A job is done if its targets exist and are no older than its sources. If some jobs fail, the results of the others
+    stay.
 
     Raises:
-      InputError: the folder has other things in it, or some jobs could not be done; up to 20 are named.
+      InputError: the folder contains other files, or some jobs failed; up to 20 are named.
     """
     files.check_writable(output, "--output")
     if not overwrite:
         _check_resumable(output, jobs, record)
-    elif _is_filled(output) and not _read_record(output):
-        raise InputError(f"{output} was not made by this command, which replaces only its own; choose another --output")
+    elif _has_files(output) and not _read_record(output):
+        raise InputError(f"--output={output}: made by something else, so it is not replaced; choose another folder")
     with files.locked(output, "writes to", "--output"):
         if overwrite:
             _clear(output)
         _write_record(output, record, finished=False)
         todo = [job for job in jobs if job.again or not _is_done(job)]
         if len(todo) < len(jobs):
-            print(f"{len(jobs) - len(todo)} of {len(jobs)} were done before; --overwrite does them again")
-        failed = _do_all(todo)
-        if failed:
-            raise InputError(
-                f"{len(failed)} of {len(jobs)} could not be done: {format_list(failed, '; ')}. Mend or remove these, then "
-                "the same command goes on"
-            )
+            print(f"{len(jobs) - len(todo)} of {len(jobs)} were done before; --overwrite repeats them")
+        if failed := [error for error in map_in_threads(_attempt, todo, "writing", "file") if error]:
+            advice = "repair or remove these files and run the same command again to finish"
+            raise InputError(f"{len(failed)} of {len(jobs)} failed: {format_list(failed, '; ')}; {advice}")
         _write_record(output, record, finished=True)
 
 
-def _do_all(jobs: Sequence[Job]) -> list[str]:
-    """What is wrong with the jobs that failed."""
-
-    def attempt(job: Job) -> str | None:
-        try:
-            for target in job.targets:
-                target.parent.mkdir(parents=True, exist_ok=True)
-            job.make(job.targets)
-        except InputError as error:
-            return str(error)
-
-    failed = []
-    at_once = 64 * (os.cpu_count() or 1)  # enough for every thread, few enough to stop soon
-    with ThreadPoolExecutor(os.cpu_count()) as pool, tqdm(total=len(jobs), unit="file", disable=None) as bar:
-        for start in range(0, len(jobs), at_once):
-            for error in pool.map(attempt, jobs[start : start + at_once]):
-                bar.update()
-                if error:
-                    failed.append(error)
-    return failed
+def _attempt(job: Job) -> str | None:
+    """Runs a job and returns its error, if any."""
+    try:
+        for target in job.targets:
+            target.parent.mkdir(parents=True, exist_ok=True)
+        job.make(job.targets)
+        return None
+    except InputError as error:
+        return str(error)
 
 
 def _is_done(job: Job) -> bool:
@@ -104,43 +96,41 @@ def _is_done(job: Job) -> bool:
         return False
     try:
         newest = max(source.stat().st_mtime_ns for source in job.sources)
-    except OSError:  # the job will say it
+    except OSError:  # the job reports it
         return False
     return newest <= min(target.stat().st_mtime_ns for target in job.targets)
 
 
 def _check_resumable(output: Path, jobs: Sequence[Job], record: dict[str, Any]) -> None:
-    """Raises InputError where the folder has anything in it but what this very command would make."""
-    if not _is_filled(output):
+    """Raises InputError if the folder contains anything that this command would not make."""
+    if not _has_files(output):
         return
-    ways_out = "choose another --output, or replace it with --overwrite"
+    advice = "choose another folder, or replace its files with --overwrite"
     before = _read_record(output)
     if not before:
-        raise InputError(f"{output} is not empty; choose another --output")
+        raise InputError(f"--output={output}: not empty; choose another folder")
     if before != record:
-        raise InputError(f"{output} was made by another command, that in {output / RECORD}; {ways_out}")
+        raise InputError(f"--output={output}: made by another command, see {output / RECORD}; {advice}")
     planned = {target for job in jobs for target in job.targets}
     own = {RECORD, shards.INDEX}
-    if strange := [path for path in _made(output) if path not in planned and path.name not in own]:
-        raise InputError(
-            f"{output} has files that the input, as it is now, would not give: {format_list(strange)}; {ways_out}"
-        )
+    if others := [path for path in _made_files(output) if path not in planned and path.name not in own]:
+        raise InputError(f"--output={output}: the present input does not lead to {format_list(others)}; {advice}")
 
 
 def _clear(output: Path) -> None:
-    """Removes what was made before; stopped half-way, what is left counts as unfinished."""
+    """Removes the files of an earlier command; if this is interrupted, the folder counts as unfinished."""
     if before := _read_record(output):
         _write_record(output, before, finished=False)
-    for path in _made(output):
+    for path in _made_files(output):
         if path.name != RECORD:
             path.unlink()
 
 
-def _is_filled(output: Path) -> bool:
+def _has_files(output: Path) -> bool:
     return output.is_dir() and any(not path.name.startswith(".") for path in output.iterdir())
 
 
-def _made(output: Path) -> Iterator[Path]:
+def _made_files(output: Path) -> Iterator[Path]:
     """The files in the folder of the kinds that commands make; links to folders are not followed."""
     for folder, _, names in os.walk(output):
         for name in names:
@@ -149,7 +139,7 @@ def _made(output: Path) -> Iterator[Path]:
 
 
 def _read_record(output: Path) -> dict[str, Any]:
-    """What made the folder; nothing where that was no command of ours."""
+    """The record of the command that made the folder; empty if none of these commands did."""
     try:
         before = dict(json.loads((output / RECORD).read_text()))
     except (FileNotFoundError, ValueError, TypeError):
@@ -159,5 +149,5 @@ def _read_record(output: Path) -> dict[str, Any]:
 
 
 def _write_record(output: Path, record: dict[str, Any], finished: bool) -> None:
-    with files.atomic_write(output / RECORD) as beside:
-        beside.write_text(json.dumps({**record, "finished": finished}, indent=2) + "\n")
+    with files.atomic_write(output / RECORD) as partial:
+        partial.write_text(json.dumps({**record, "finished": finished}, indent=2) + "\n")

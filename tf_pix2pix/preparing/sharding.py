@@ -1,4 +1,4 @@
-"""Packs the files of a set into shards: which pair goes to which, each pair decoded once, and the index."""
+"""Packs the files of a set into shards, decodes each pair once as a check, and writes the index."""
 
 import threading
 from collections.abc import Iterator, Sequence
@@ -6,8 +6,8 @@ from functools import partial
 from pathlib import Path
 
 from tf_pix2pix.datasets import shards
-from tf_pix2pix.datasets.folder import Files, hold_out, read_file
-from tf_pix2pix.datasets.pairs import decode_pair, decode_picture
+from tf_pix2pix.datasets.folder import Files, read_file, with_val
+from tf_pix2pix.datasets.pairs import decode_image, decode_pair
 from tf_pix2pix.errors import InputError, format_list
 from tf_pix2pix.files import atomic_write
 from tf_pix2pix.preparing.output import Job
@@ -16,13 +16,13 @@ _index_lock = threading.Lock()
 
 
 def plan(folder: str, found: dict[str, Files], output: Path, shard_bytes: float, photos: bool) -> list[Job]:
-    """One job a shard, of about shard_bytes. A tenth becomes val where there is none, as in training."""
+    """Plans one job for each shard of about shard_bytes. Without a val folder, a tenth becomes val, as in training."""
     try:
         before = shards.read_index(output) if (output / shards.INDEX).exists() else {}
-    except InputError:  # it will be made again
+    except InputError:  # the index is made again
         before = {}
     jobs = []
-    for split, pairs in hold_out(found, folder, "photos" if photos else "pairs").items():
+    for split, pairs in with_val(found, folder, "photos" if photos else "pairs").items():
         chunks: list[list[tuple[Path, ...]]] = []
         room = 0
         for paths in pairs.values():
@@ -47,29 +47,29 @@ def _write(
     photos: bool,
     targets: Sequence[Path],
 ) -> None:
-    """Writes one shard, and its entry in the index before it gets its name."""
+    """Writes one shard. Its entry in the index is complete before the file gets its name."""
     kinds, bad = set(), []
 
     def records() -> Iterator[tuple[Sequence[str], Sequence[bytes]]]:
         for paths, own_names in zip(chunk, names, strict=True):
             try:
                 encoded = [read_file(path) for path in paths]
-                pictures = [decode_picture(paths[0], encoded[0])] if photos else decode_pair(paths, encoded)
-                kinds.add(tuple((picture.dtype.name, picture.shape[2]) for picture in pictures))
+                decoded = [decode_image(paths[0], encoded[0])] if photos else decode_pair(paths, encoded)
+                kinds.add(tuple((image.dtype.name, image.shape[2]) for image in decoded))
             except InputError as error:
                 bad.append(str(error))
                 continue
             yield own_names, encoded
 
-    with atomic_write(targets[0]) as beside:
-        shards.write_shard(beside, records())
+    with atomic_write(targets[0]) as partial_path:
+        shards.write_shard(partial_path, records())
         if bad:
             raise InputError(format_list(bad, "; "))
         entry = {
             "split": split,
             "pairs": len(names),
-            "bytes": beside.stat().st_size,
-            "kind": [list(picture) for picture in kinds.pop()] if len(kinds) == 1 else None,
+            "bytes": partial_path.stat().st_size,
+            "kind": [list(side) for side in kinds.pop()] if len(kinds) == 1 else None,
             "photos": photos,
             "names": names,
         }

@@ -55,7 +55,7 @@ def render(building: Building, size: tuple[int, int]) -> np.ndarray:
     """Draws the photo of a building, RGB, uint8 [h, w, 3]."""
     scale = SUPERSAMPLING
     h, w = size[0] * scale, size[1] * scale
-    image = np.zeros((h, w, 3), np.float32)
+    image: np.ndarray = np.zeros((h, w, 3), np.float32)
     built = (
         (label_map(building, size) > 0).repeat(scale, 0).repeat(scale, 1)[..., None]
     )  # nothing casts a shadow on the sky
@@ -76,7 +76,7 @@ def render(building: Building, size: tuple[int, int]) -> np.ndarray:
             image[shaded] *= 1 - (1 - SHADOW) * opacity * built[shaded]
         behind = image[top:bottom, left:right]
         behind += (color - behind) * opacity
-    image = sum(image[i::scale, j::scale] for i in range(scale) for j in range(scale)) / scale**2
+    image = np.asarray(sum(image[i::scale, j::scale] for i in range(scale) for j in range(scale))) / scale**2
     y, x = (np.arange(count, dtype=np.float32) / count for count in size)
     grain = building.noise[np.ix_((y * NOISE).astype(int), (x * NOISE).astype(int))]
     image *= (1 + 0.012 * grain + 0.03 * smooth(building.noise[-12:, -12:], y, x))[..., None]
