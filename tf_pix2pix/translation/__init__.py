@@ -107,7 +107,7 @@ class Translator:
 
     @staticmethod
     def sides_of(model: str | os.PathLike) -> Sides | None:
-        """What a model's images are, without loading the model; None if it does not say.
+        """The sides of the run that a model is from, without loading the model; None if the model does not say.
 
         Raises:
           InputError: the model's files are damaged.
@@ -115,7 +115,7 @@ class Translator:
         path = Path(model)
         if os.fspath(model).startswith(("http://", "https://")) or not path.exists():
             return None
-        if (path / CONFIG).exists():
+        if _is_run(path):
             return Run.open(path).sides
         is_file = path.suffix.lower() in (".tflite", ".onnx")
         card = model_card.read_card(path if is_file else runtimes.latest_version(path))
@@ -200,3 +200,8 @@ class Translator:
         if size == image.shape[:2]:
             return generated
         return images.resize(generated, (size[0], size[1]), self._model.settings("resize")[1].target.resize)
+
+
+def _is_run(path: Path) -> bool:
+    """Whether a folder is a run, or holds runs, which opening it as a run names."""
+    return (path / CONFIG).exists() or any(path.glob(f"*/{CONFIG}"))
