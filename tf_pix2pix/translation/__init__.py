@@ -101,7 +101,7 @@ class Translator:
             return cls.from_tflite(path, max_pixels)
         if path.suffix.lower() == ".onnx":
             return cls.from_onnx(path, max_pixels)
-        if _is_run(path):
+        if (path / CONFIG).exists():
             return cls.from_run(path, checkpoint, max_pixels)
         return cls.from_saved_model(path, max_pixels)
 
@@ -115,7 +115,7 @@ class Translator:
         path = Path(model)
         if os.fspath(model).startswith(("http://", "https://")) or not path.exists():
             return None
-        if _is_run(path):
+        if (path / CONFIG).exists():
             return Run.open(path).sides
         is_file = path.suffix.lower() in (".tflite", ".onnx")
         card = model_card.read_card(path if is_file else runtimes.latest_version(path))
@@ -200,8 +200,3 @@ class Translator:
         if size == image.shape[:2]:
             return generated
         return images.resize(generated, (size[0], size[1]), self._model.settings("resize")[1].target.resize)
-
-
-def _is_run(path: Path) -> bool:
-    """Whether a folder is a run, or holds runs, which opening it as a run names."""
-    return (path / CONFIG).exists() or any(path.glob(f"*/{CONFIG}"))
