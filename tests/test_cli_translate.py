@@ -297,3 +297,51 @@ def test_an_empty_folder_is_named(run, tmp_path):
     (tmp_path / "empty").mkdir()
     code, _, err = run(tmp_path / "empty", f"--output={tmp_path}/out")
     assert (code, err.startswith(f"error: {tmp_path}/empty: contains no images (.png, .jpg")) == (2, True)
+
+
+@pytest.fixture(scope="module")
+def float_run(tmp_path_factory):
+    """A run from 8-bit RGBA to floats, whose depth is in sides.json alone."""
+    sides = Sides(Side(4), Side(1, "float32", (-2000.0, 3000.0)))
+    return make_run(tmp_path_factory.mktemp("floats") / "run", sides).directory
+
+
+@pytest.mark.parametrize(
+    ("flags", "names"),
+    [
+        (["{in}", "--output=out"], ["a.npy"]),
+        (["{in}", "--output=out", "--output_format=tiff"], ["a.tif"]),
+        (["{in}/a.png", "--output=out/one.TIFF"], ["one.TIFF"]),
+    ],
+)
+def test_floats_are_written_as_npy_or_as_asked(run, tmp_path, float_run, monkeypatch, flags, names):
+    monkeypatch.chdir(tmp_path)
+    image = random_picture(0, 20, 30, 4)
+    write_picture(tmp_path / "in" / "a.png", image)
+    assert run(*(flag.format(**{"in": "in"}) for flag in flags), model=float_run)[0] == 0
+    assert files(tmp_path / "out") == names
+    expected = Translator.load(float_run).translate(image)
+    np.testing.assert_array_equal(images.decode((tmp_path / "out" / names[0]).read_bytes()), expected)
+
+
+@pytest.mark.parametrize(
+    ("flags", "message"),
+    [
+        (
+            ["--output=out", "--output_format=png"],
+            "results are floats, which PNG cannot store; use --output_format=npy",
+        ),
+        (["--output=out.png"], "results are floats, which PNG cannot store"),
+        (["--output=out.jpg"], "--output=out.jpg: results are NPY files; use out.npy, or .png or .tif or .tiff"),
+        (["--output=out.tif", "--output_format=npy"], "--output=out.tif: results are NPY files; use out.npy$"),
+        (["--output=out", "--output_format=jpg"], "output_format=jpg.*png, tiff, npy"),
+    ],
+)
+def test_files_that_cannot_hold_floats_are_refused(run, tmp_path, float_run, monkeypatch, flags, message):
+    monkeypatch.chdir(tmp_path)
+    write_picture(tmp_path / "a.png", random_picture(0, 20, 30, 4))
+    code, _, err = run("a.png", *flags, model=float_run)
+    assert code == 2
+    (line,) = err.splitlines()
+    assert re.search(message, line), line
+    assert files(tmp_path) == ["a.png"]

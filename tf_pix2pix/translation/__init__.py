@@ -43,8 +43,10 @@ class Translator:
             fixed_size=model.fixed_size,
             blended=model.sides is None or model.sides.target.palette is None,
         )
-        task = model.config and model.config.task
-        self._make_input = task and tasks.input_maker(task, model.sides.target, **model.config.task_settings)
+        self._make_input: Callable | None = None
+        if model.config and model.sides:
+            config = model.config
+            self._make_input = tasks.input_maker(config.task, model.sides.target, **config.task_settings)
 
     @classmethod
     def from_run(
@@ -105,7 +107,7 @@ class Translator:
 
     @staticmethod
     def sides_of(model: str | os.PathLike) -> Sides | None:
-        """What a model's images are, without loading the model; None if it does not say.
+        """The sides of the run that a model is from, without loading the model; None if the model does not say.
 
         Raises:
           InputError: the model's files are damaged.
@@ -164,9 +166,9 @@ class Translator:
         """
         request = Request(resize, samples, noise_seed, make_inputs, enlarge)
         request.check(self._model)
-        if isinstance(image, (list, tuple)):
-            return [self._translate(one, request) for one in image]
-        return self._translate(image, request)
+        if isinstance(image, np.ndarray):
+            return self._translate(image, request)
+        return [self._translate(one, request) for one in image]
 
     def check(self, **options) -> None:
         """Raises InputError if the model does not support these options of `translate`, whatever the image."""
@@ -176,14 +178,15 @@ class Translator:
         image = accept(image, self.config, self.sides, request.make_inputs)
         size = image.shape[:2]
         if request.enlarge:
-            size = tuple(self.config.task_scale * side for side in size)
-            enlarged = tasks.enlarge(self.sides.input.to_float(image), size)
-            image = self.sides.input.from_float(enlarged).numpy()
+            config, sides = self._model.settings("enlarge")
+            size = tuple(config.task_scale * side for side in size)
+            image = sides.input.from_float(tasks.enlarge(sides.input.to_float(image), size)).numpy()
         elif request.resize == "train":
-            image = images.resize(image, self.config.crop_size, self.sides.input.resize)
-        if request.make_inputs:
+            config, sides = self._model.settings("resize=train")
+            image = images.resize(image, config.crop_size, sides.input.resize)
+        if request.make_inputs and self._make_input:
             image = self._make_input(tf.constant(image)).numpy()
-        if request.samples is None:
+        if request.samples is None or self._model.make_noisy is None:
             return self._generate(image, size, self._model.generate)
         noisy = self._model.make_noisy()
         return [
@@ -191,7 +194,9 @@ class Translator:
             for number in range(request.samples)
         ]
 
-    def _generate(self, image: np.ndarray, size: tuple[int, int], generate: Callable) -> np.ndarray:
+    def _generate(self, image: np.ndarray, size: tuple[int, ...], generate: Callable) -> np.ndarray:
         """The generated image, resized to `size` if that differs."""
         generated = self._policy.translate(image, generate)
-        return images.resize(generated, size, self.sides.target.resize) if size != image.shape[:2] else generated
+        if size == image.shape[:2]:
+            return generated
+        return images.resize(generated, (size[0], size[1]), self._model.settings("resize")[1].target.resize)
