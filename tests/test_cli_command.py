@@ -1,18 +1,13 @@
 import os
-import platform
-import subprocess
-import sys
 import tempfile
 import warnings
 
 import pytest
-from conftest import REPOSITORY
 
 from tf_pix2pix.cli.command import (
     Flag,
     help_of,
     parse_flags,
-    refuse_folder_of_runs,
     run_command,
     start_up_notes_hidden,
 )
@@ -90,16 +85,6 @@ def test_help_has_defaults_and_choices():
     ]
 
 
-def test_a_folder_of_runs_names_the_runs(tmp_path):
-    refuse_folder_of_runs("model", str(tmp_path))  # other code tells why an empty folder is not a run
-    for name in ("b", "a"):
-        (tmp_path / name).mkdir()
-        (tmp_path / name / "config.json").write_text("{}")
-    refuse_folder_of_runs("model", f"{tmp_path}/a")
-    with pytest.raises(InputError, match=f"--model={tmp_path}: .* choose one: {tmp_path}/a, {tmp_path}/b"):
-        refuse_folder_of_runs("model", str(tmp_path))
-
-
 def test_an_error_is_one_line_without_warnings_of_damaged_metadata(capsys):
     def body(argv):
         warnings.warn_explicit("damaged", UserWarning, "TiffImagePlugin.py", 1, module="PIL.TiffImagePlugin")
@@ -137,27 +122,3 @@ def test_start_up_notes_are_hidden_unless_loading_fails(capfd, monkeypatch):
     assert capfd.readouterr().err == "why"
     assert len(os.listdir("/dev/fd")) == opened
     assert os.environ["TF_CPP_MIN_LOG_LEVEL"] == "3"
-
-
-@pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="the allocator is not glibc's")
-@pytest.mark.parametrize(("variables", "expected"), [({}, "1"), ({"TF_ENABLE_ONEDNN_OPTS": "0"}, "0")])
-def test_a_tuned_process_keeps_freed_memory(variables, expected):
-    """Untuned, glibc maps and clears a large buffer anew each time. oneDNN's kernels follow the variable, or are on."""
-    script = """
-import os, resource
-from tf_pix2pix.cli.command import tune_process
-tune_process()
-faults = []
-for _ in range(4):
-    before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
-    bytearray(100_000_000)
-    faults.append(resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before)
-print(os.environ["TF_ENABLE_ONEDNN_OPTS"], max(faults[1:]))
-"""
-    environment = {name: value for name, value in os.environ.items() if name != "TF_ENABLE_ONEDNN_OPTS"} | variables
-    command = [sys.executable, "-c", script]
-    done = subprocess.run(command, cwd=REPOSITORY, env=environment, capture_output=True, text=True)
-    assert done.returncode == 0, done.stderr
-    opts, faults = done.stdout.split()
-    assert opts == expected
-    assert int(faults) < 1000  # of 24,414 pages

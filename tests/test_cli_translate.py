@@ -52,6 +52,16 @@ def files(folder):
     return sorted(path.name for path in folder.iterdir()) if folder.exists() else []
 
 
+def test_floats_become_npy_files_by_themselves(run, tmp_path):
+    """The depth of the targets was found in the images, not asked for."""
+    model = make_run(tmp_path / "run", Sides(Side(1), Side(1, "float32", (-5.0, 5.0)))).directory
+    image = write_picture(tmp_path / "a.png", random_picture(0, 32, 32, 1))
+    assert run(image, f"--output={tmp_path}/out", model=model)[0] == 0
+    assert np.load(tmp_path / "out" / "a.npy").dtype == np.float32
+    code, _, err = run(image, f"--output={tmp_path}/out.png", model=model)
+    assert (code, "floats, which PNG cannot store; use --output_format=npy or tiff" in err) == (2, True)
+
+
 def test_a_folder_becomes_a_folder_of_pngs(run, folder, tmp_path, tiny_run):
     code, out, err = run(folder, f"--output={tmp_path}/new/out")
     assert (code, err, files(tmp_path / "new" / "out")) == (0, "", ["a.png", "b.png", "c.png", "d.png"])

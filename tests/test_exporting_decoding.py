@@ -1,14 +1,14 @@
 """Decoding inside the served graph, compared with images.decode."""
 
 import functools
-import io
 import struct
 import zlib
 
 import numpy as np
 import pytest
 import tensorflow as tf
-from conftest import random_deep, random_picture
+from helpers import encode as encode_plain
+from helpers import random_deep, random_image, with_chunk
 from PIL import Image, PngImagePlugin
 
 from tf_pix2pix import images
@@ -21,9 +21,7 @@ JPEG_DIFFERENCE = 2
 
 
 def encode(image: Image.Image, kind: str, **options) -> bytes:
-    file = io.BytesIO()
-    image.save(file, kind, **({"lossless": True} if kind == "WEBP" else {}) | options)
-    return file.getvalue()
+    return encode_plain(image, kind, **({"lossless": True} if kind == "WEBP" else {}) | options)
 
 
 @functools.cache
@@ -44,9 +42,9 @@ def decode(encoded: bytes, channels: int = 3, depth: str = "uint8", widen: bool 
 
 def expect(encoded: bytes, channels: int = 3, depth: str = "uint8", widen: bool = True) -> np.ndarray | None:
     """The image that training reads, or None if it skips the file."""
-    side = images.Format(depth, None if widen else (0.0, 4095.0))
+    value_range = None if widen else (0.0, 4095.0)
     try:
-        return images.with_channels(images.with_depth(images.decode(encoded), side), channels)
+        return images.with_channels(images.with_depth(images.decode(encoded), depth, value_range), channels)
     except ValueError:
         return None
 
@@ -64,7 +62,7 @@ def assert_equal(name: str, encoded: bytes, channels: int = 3, depth: str = "uin
 
 def photo(channels: int) -> Image.Image:
     """33x47 pixels without hard edges, of all values."""
-    small = Image.fromarray(random_picture(channels, 6, 9, channels))
+    small = Image.fromarray(random_image(channels, 6, 9, channels))
     return small.resize((47, 33), Image.Resampling.BICUBIC)
 
 
@@ -147,17 +145,11 @@ def make_16_bits() -> dict[str, bytes]:
     files = {name: images.encode(image) for name, image in sources.items()}
     for channels in ("1", "3"):
         color = struct.pack(f">{channels}H", *sources[channels][2, 3])
-        files[f"transparent {channels}"] = add_chunk(files[channels], b"tRNS", color)
+        files[f"transparent {channels}"] = with_chunk(files[channels], b"tRNS", color)
     for orientation in range(1, 9):
         exif = make_exif(orientation).tobytes().removeprefix(b"Exif\0\0")
-        files[f"turned {orientation}"] = add_chunk(files["3"], b"eXIf", exif)
+        files[f"turned {orientation}"] = with_chunk(files["3"], b"eXIf", exif)
     return files
-
-
-def add_chunk(png: bytes, kind: bytes, data: bytes) -> bytes:
-    """The PNG with a chunk behind its header."""
-    chunk = struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
-    return png[:33] + chunk + png[33:]
 
 
 @pytest.mark.parametrize(("channels", "accepted"), [(1, 2), (4, 16)])
@@ -213,7 +205,7 @@ def make_refused() -> dict[str, bytes]:
     return {
         "TIFF": encode(rgb, "TIFF"),
         "NPY": images.encode(np.asarray(rgb), "npy"),
-        "PNG transparent gray of 4 bits": add_chunk(
+        "PNG transparent gray of 4 bits": with_chunk(
             with_4_bits(encode(Image.new("L", (2, 2)), "PNG")), b"tRNS", b"\0\1"
         ),
         "PNG EXIF as text": encode(rgb, "PNG", pnginfo=text),

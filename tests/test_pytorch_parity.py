@@ -66,7 +66,7 @@ def test_transposed_convolution_of_odd_kernel():
 def test_losses_of_five_steps(tmp_path):
     """The whole step, Adam included."""
     input_image, target_image = IMAGES[0, :1, :64, :64], IMAGES[1, :1, :64, :64]
-    run = make_run(tmp_path, crop_size=(64, 64), filters=8, dropout=0.0)
+    run = make_run(tmp_path, crop_size=(64, 64), filters=8, dropout=0.0, batch_size=1)
     state = build_state(run, 10)
     weights = weights_of(state.generator), weights_of(state.discriminator)
     options = dict(depth=6, filters=8, dropout=0.0)

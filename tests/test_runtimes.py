@@ -10,7 +10,7 @@ from concurrent.futures import ThreadPoolExecutor
 import numpy as np
 import pytest
 import tensorflow as tf
-from conftest import random_picture
+from helpers import random_image
 from serving_double import ServingDouble
 
 from tf_pix2pix import exporting, images, runtimes
@@ -43,7 +43,7 @@ def models(tiny_run, tiny_export, tmp_path_factory):
 def test_threads_get_their_own_images(models, kind):
     """Of different sizes, so that a mixed-up call shows in the shape, or else in the pixels."""
     translator = Translator.load(models[kind])
-    inputs = [random_picture(number, 32 + 3 * number, 48 - 2 * number) for number in range(THREADS)]
+    inputs = [random_image(number, 32 + 3 * number, 48 - 2 * number) for number in range(THREADS)]
     expected = [translator.translate(image) for image in inputs]
     barrier = threading.Barrier(THREADS)
 
@@ -98,7 +98,7 @@ def test_a_folder_of_models_names_them(tmp_path):
         runtimes.latest_version(tmp_path)
     touch(tmp_path / "runs" / "b" / "config.json", tmp_path / "runs" / "a" / "config.json", tmp_path / "runs" / "x.txt")
     with pytest.raises(InputError, match="runs: not a model; it contains the runs a, b; pass one of them$"):
-        Translator.load(tmp_path / "runs")
+        runtimes.latest_version(tmp_path / "runs")
     touch(tmp_path / "runs" / "c" / "3" / "saved_model.pb", tmp_path / "runs" / "d" / "saved_model.pb")
     with pytest.raises(InputError, match="contains the runs a, b and the SavedModels c, d; pass one of them$"):
         runtimes.latest_version(tmp_path / "runs")

@@ -6,6 +6,7 @@ one Keras model from images to images, which `with_codec` makes.
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 import keras
 import tensorflow as tf
@@ -52,7 +53,7 @@ def palette_codec(sides) -> Codec:
     color, however many there are, and its zero padding means "no color". The generator's output for classes are logits;
     the discriminator compares their softmax with the one-hot targets.
     """
-    fields = {}
+    fields: dict[str, Any] = {}
     if sides.input.palette:
         one_hot_input = layers.OneHotLabels(sides.input.palette.array, dtype="float32")
         fields |= dict(encode_input=one_hot_input, input_channels=len(sides.input.palette.array))

@@ -7,6 +7,7 @@ import itertools
 from collections.abc import Callable
 
 import keras
+import numpy as np
 import tensorflow as tf
 
 MIN_SIDE = 16  # pixels, the least that every generator accepts
@@ -73,7 +74,7 @@ def make_translate(generator: keras.Model) -> Callable[[tf.Tensor], tf.Tensor]:
     return tf.function(any_size(generator), reduce_retracing=True, autograph=False)
 
 
-def make_noisy_translate(generator: keras.Model) -> Callable[[tf.Tensor, tuple[int, int]], tf.Tensor]:
+def make_noisy_translate(generator: keras.Model) -> Callable[[tf.Tensor, np.ndarray], tf.Tensor]:
     """`make_translate` with dropout, the generator's noise (paper, section 3.2), drawn from a seed of two int32.
 
     The same image and seed give the same result, if one thread calls it at a time. The generator is changed: its batch

@@ -74,8 +74,9 @@ def paired_metrics(
         gen_output = translate(input_image)
         for name, metric in PAIRED_METRICS.items():
             values[name].append(metric(gen_output, target_image).numpy())
-        for metric in label_metrics.values():
-            metric.update_state(class_ids(target_image, palette), class_ids(gen_output, palette))
+        if palette is not None:
+            for metric in label_metrics.values():
+                metric.update_state(class_ids(target_image, palette), class_ids(gen_output, palette))
     means = {name: float(np.mean(np.concatenate(parts))) for name, parts in values.items()}
     return means | {name: float(metric.result()) for name, metric in label_metrics.items()}
 

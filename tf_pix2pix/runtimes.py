@@ -138,7 +138,7 @@ def load_tflite(path: Path) -> Runtime:
         raise _not_ours(path, f"{error} is missing in its signature `translate`") from None
     except (OSError, ValueError, RuntimeError) as error:
         raise InputError(f"{path}: cannot be loaded: {error_line(error)}; export it again") from None
-    size = tuple(int(side) for side in input_details["shape_signature"][1:3])
+    height, width = (int(side) for side in input_details["shape_signature"][1:3])
     # An interpreter keeps the tensors of one call, so that threads must wait for each other. One interpreter per thread
     # would take the memory of all tensors once more each, without being faster: one already uses all cores.
     lock = threading.Lock()
@@ -148,7 +148,7 @@ def load_tflite(path: Path) -> Runtime:
             generated = run(image=_quantize(image, input_details))["generated"]
         return _dequantize(generated, output_details)
 
-    fixed_size = None if -1 in size else size
+    fixed_size = None if -1 in (height, width) else (height, width)
     return Runtime(str(path), _with_run_errors(path, generate), model_card.read_card(path), fixed_size)
 
 

@@ -26,14 +26,14 @@ class SideFacts:
       channels: each number of channels that an image has -> the first pair with it.
       depths: each depth, likewise.
       extremes: the least and the greatest value of all images.
-      colors: how many pixels have which color, if they were counted.
+      colors: how many pixels have which color; empty unless they were asked for.
       has_colors: any image is not gray.
     """
 
     channels: dict[int, str] = field(default_factory=dict)
     depths: dict[str, str] = field(default_factory=dict)
     extremes: tuple[float, float] = (np.inf, -np.inf)
-    colors: ColorCounts | None = None
+    colors: ColorCounts = field(default_factory=ColorCounts)
     has_colors: bool = False
 
 
@@ -80,7 +80,7 @@ def _survey(pairs, indices, min_size, label_sides, description) -> Survey:
         except InputError as error:
             return error
 
-    sides = {part: SideFacts(colors=ColorCounts() if part in label_sides else None) for part in pairs.parts}
+    sides = {part: SideFacts() for part in pairs.parts}
     sides.pop(MASK, None)
     bad: dict[int, str] = {}
     for index, found in zip(indices, map_in_threads(inspect, indices, description, "pair"), strict=True):
@@ -126,5 +126,5 @@ def _add(facts: SideFacts, image: _Image, name: str) -> None:
     facts.depths.setdefault(image.depth, name)
     facts.extremes = min(facts.extremes[0], image.extremes[0]), max(facts.extremes[1], image.extremes[1])
     facts.has_colors = facts.has_colors or image.has_colors
-    if facts.colors is not None:
+    if image.colors is not None:
         facts.colors.add(image.colors, name)

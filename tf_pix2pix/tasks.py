@@ -5,9 +5,9 @@ settings of its own. It returns the input image, float32 [h, w, c'] in [-1, 1]. 
 pixels beyond the border. Drawings (edges, soft_edges, sketch) are dark lines on white.
 
 Edges and blurs call scikit-image outside of the graph, since no exported graph contains a task. Measured in training's
-input pipeline on 2 cores with real photos of 256x256, our own TensorFlow operations against scikit-image: edges 38 and
-473 images a second, soft_edges 571 and 535, sketch 478 and 649, deblur 188 and 284. 0.12 % of the edge pixels differ,
-nearly all of them at the border, and blurs differ by at most 1 of 255.
+input pipeline on 2 busy cores with real photos of 256x256, our own TensorFlow operations against scikit-image: edges 19
+and 184 images a second, soft_edges 151 and 169, sketch 478 and 649, deblur 188 and 284. 0.12 % of the edge pixels
+differ, nearly all of them at the border, and blurs differ by at most 1 of 255.
 """
 
 import math

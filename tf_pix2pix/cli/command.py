@@ -12,14 +12,13 @@ import traceback
 import warnings
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 from absl import flags
 
 from tf_pix2pix.config import Range, Size, format_value
 from tf_pix2pix.cpu.settings import tune_process
-from tf_pix2pix.errors import InputError, RunError, format_list
+from tf_pix2pix.errors import InputError, RunError
 
 
 def run_command(
@@ -185,14 +184,6 @@ def _check(flag: Flag, value: Any) -> None:
 def nearest(word: str, names: Sequence[str]) -> str | None:
     """Returns the name that a misspelt word was probably meant for, if any is near."""
     return next(iter(difflib.get_close_matches(word, names, n=1)), None)
-
-
-def refuse_folder_of_runs(flag: str, folder: str) -> None:
-    """Raises InputError, naming the runs, if a folder is not a run directory but contains some."""
-    runs = [] if Path(folder, "config.json").exists() else sorted(Path(folder).glob("*/config.json"))
-    if runs:
-        inside = format_list([run.parent for run in runs])
-        raise InputError(f"--{flag}={folder}: not a run directory, but contains some; choose one: {inside}")
 
 
 class _Parser(flags.ArgumentParser):

@@ -16,7 +16,6 @@ from tf_pix2pix.cli.command import (
     Flag,
     help_of,
     parse_flags,
-    refuse_folder_of_runs,
     run_command,
     start_up_notes_hidden,
 )
@@ -78,7 +77,6 @@ def _run(argv: list[str]) -> None:
         raise InputError(
             f"--batch_sizes={','.join(settings['batch_sizes'])}: must be whole numbers from 1, as in 1,2,4"
         )
-    refuse_folder_of_runs("run_dir", settings["run_dir"])
     with start_up_notes_hidden():
         from tf_pix2pix.exporting import export
         from tf_pix2pix.exporting.artifact import Options

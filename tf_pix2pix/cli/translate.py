@@ -23,7 +23,6 @@ from tf_pix2pix.cli.command import (
     Flag,
     help_of,
     parse_flags,
-    refuse_folder_of_runs,
     run_command,
     start_up_notes_hidden,
 )
@@ -81,7 +80,6 @@ def _run(argv: list[str]) -> None:
         if name in given and not settings[other]:
             raise InputError(f"--{name} requires --{other}")
     model = Path(settings["model"])
-    refuse_folder_of_runs("model", settings["model"])
     if "checkpoint" in given and model.exists() and not (model / "config.json").exists():
         raise InputError("--checkpoint requires a run directory as --model")
     with start_up_notes_hidden():

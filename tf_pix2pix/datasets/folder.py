@@ -84,7 +84,7 @@ def find(
 
 
 def with_val(files: dict[str, Files], folder: str | Path, what: str = "pairs") -> dict[str, Files]:
-    """The files that `find` returned, with a "train" and a "val"; a missing val is a tenth of train, which is printed."""
+    """The files that `find` returned, with "train" and "val"; a missing val is a tenth of train, which is printed."""
     files = dict(files)
     if "" in files:
         files["train"] = files.pop("")

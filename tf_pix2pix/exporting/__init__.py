@@ -58,8 +58,9 @@ def export(
     run.examples("val")  # refuses a run without them before anything is written
     generator = run.generator(checkpoint)
     options = options or Options()
-    options = dataclasses.replace(options, max_pixels=options.max_pixels or inference.max_pixels(generator))
-    card = make_card(run, generator, step, options.max_pixels)
+    max_pixels = options.max_pixels or inference.max_pixels(generator)
+    options = dataclasses.replace(options, max_pixels=max_pixels)
+    card = make_card(run, generator, step, max_pixels)
     source = Source(run, generator, card, [pair[0] for pair in run.examples("train")])
     missing = [folder for folder in (output, *output.parents) if not folder.exists()]
     try:

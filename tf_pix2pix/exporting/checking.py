@@ -67,7 +67,7 @@ def check(artifact: Artifact, reader: str, references: list[Reference], target: 
         unknown = target.palette.count_unknown(generated) if target.palette else 0
         generated, target_image, own = (image.astype(float) * per_value for image in (generated, target_image, own))
         differences.append(math.ceil(np.abs(generated - own).max()))
-        errors.append(np.mean((generated - own) ** 2))
+        errors.append(float(np.mean((generated - own) ** 2)))
         l1s.append(np.abs(generated - target_image).mean() / (levels / 2))
         agreements.append(np.all(generated == own, axis=2).mean())
         if unknown:
@@ -92,7 +92,7 @@ def check(artifact: Artifact, reader: str, references: list[Reference], target: 
         megabytes=_bytes(artifact.path) / 1e6,
         milliseconds=1e3 * statistics.median(_seconds(read, input_image) for _ in range(LATENCY_RUNS)),
         max_difference=max(differences),
-        psnr=_psnr(np.mean(errors), levels),
+        psnr=_psnr(float(np.mean(errors)), levels),
         l1=float(np.mean(l1s)),
         levels=levels,
         agreement=float(np.mean(agreements)) if target.palette else None,

@@ -5,6 +5,7 @@ graph operations read each header first. Files are string scalars here, position
 """
 
 from collections.abc import Callable, Sequence
+from functools import partial
 
 import numpy as np
 import tensorflow as tf
@@ -44,7 +45,7 @@ def decode_or_refuse(
       image: [h, w, channels] of dtype `depth`, turned upright as EXIF says; one black pixel if the file is refused.
       ok: bool scalar, False if the file is refused.
     """
-    decoders = {b"\x89PNG\r\n\x1a\n": lambda *args: _decode_png(*args, depth, widen), b"\xff\xd8\xff": _decode_jpeg}
+    decoders = {b"\x89PNG\r\n\x1a\n": partial(_decode_png, depth=depth, widen=widen), b"\xff\xd8\xff": _decode_jpeg}
     decoders |= {b"GIF87a": _decode_gif, b"GIF89a": _decode_gif, b"BM": _decode_bmp, b"RIFF": _decode_webp}
     refusal = tf.zeros([1, 1, channels], depth), tf.constant(False)
 

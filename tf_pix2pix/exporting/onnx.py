@@ -61,8 +61,8 @@ def _convert(source) -> bytes:
 
     generator = for_other_runtimes(source.generator)
     any_size = inference.any_size(generator)
-    kernels = [weight for weight in generator.weights if len(weight.shape) == 4]
-    kernels = {f"kernel_{number}": kernel for number, kernel in enumerate(kernels)}
+    weights = [weight for weight in generator.weights if len(weight.shape) == 4]
+    kernels = {f"kernel_{number}": kernel for number, kernel in enumerate(weights)}
 
     def translate(image, *values):
         with keras.StatelessScope(state_mapping=list(zip(kernels.values(), values, strict=True))):

@@ -4,6 +4,7 @@ import math
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import tensorflow as tf
@@ -28,7 +29,7 @@ INT8_MIN_AGREEMENT = 0.7
 
 # Precisions, each with its thresholds on the difference from the run's own images, as in Artifact. float16 and
 # dynamic_int8 store weights so; int8 computes activations so too, with ranges measured on training images.
-PRECISIONS = {
+PRECISIONS: dict[str, dict[str, Any]] = {
     "float32": {"max_difference": 1},
     "float16": {"max_difference": 1, "min_agreement": FLOAT16_MIN_AGREEMENT},
     "dynamic_int8": {"min_psnr": DYNAMIC_INT8_MIN_PSNR, "min_agreement": DYNAMIC_INT8_MIN_AGREEMENT},
@@ -81,7 +82,7 @@ def _export(source, directory, fixed_size, precisions, requested):
                 )
 
 
-def _thresholds(source, precision) -> dict[str, float]:
+def _thresholds(source, precision) -> dict[str, Any]:
     """PRECISIONS; for targets of more than 8 bits, float16 may differ by the share of the range that 1 of 255 is."""
     thresholds, target = PRECISIONS[precision], source.sides.target
     if target.depth == "uint8" or "max_difference" not in thresholds:

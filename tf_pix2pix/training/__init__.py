@@ -72,7 +72,7 @@ def train(
         else:
             write_examples(run, examples)  # a copied run may lack them
             print(f"nothing left to do: {run_dir} has done {step} of {total_steps} steps; raise --epochs or --steps")
-    metrics = next((record for record in reversed(run.records()) if "val_l1" in record), {})
+    metrics: dict[str, Any] = next((record for record in reversed(run.records()) if "val_l1" in record), {})
     return TrainResult(run_dir, step, run.sample_grid(step), metrics)
 
 

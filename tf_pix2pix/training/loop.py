@@ -95,14 +95,14 @@ def run_loop(
 
 
 def write_examples(run: Run, examples: dict[str, Pairs]) -> None:
-    """Keeps some pairs in the run directory, if it has none, as the networks see them; exports are checked with them."""
+    """Keeps some pairs, as the networks see them, in a run directory that has none; exports are checked with them."""
     for split, pairs in examples.items():
         if not run.has_examples(split):
             batches = _images_of(run, pairs.spread(EXAMPLES[split]))
-            as_files = (
-                [side.from_float(x[0]).numpy() for side, x in zip(run.sides, pair, strict=True)] for pair in batches
+            inputs, targets = run.sides
+            run.write_examples(
+                split, ((inputs.from_float(a[0]).numpy(), targets.from_float(b[0]).numpy()) for a, b in batches)
             )
-            run.write_examples(split, as_files)
 
 
 def _images_of(run: Run, examples: Pairs) -> tf.data.Dataset:

@@ -63,7 +63,7 @@ class RunReporter:
     def evaluate(self, step: int) -> None:
         """Records the metrics of the validation split, and saves the best checkpoint if this is it."""
         palette = self._run.sides.target.palette
-        values = paired_metrics(self._translate, self._validation, palette and palette.array)
+        values = paired_metrics(self._translate, self._validation, palette.array if palette else None)
         record = {"step": step, **{f"val_{name}": value for name, value in values.items()}}
         self.record(record)
         tqdm.write(f"step {step}, validation: " + ", ".join(f"{name} {value:.4g}" for name, value in values.items()))

@@ -166,7 +166,7 @@ def make_train_step(
     @tf.function(jit_compile=config.xla, autograph=False)  # nothing here branches on tensors: traced twice as fast
     def train_step(*batch):
         # Random numbers of step s depend on (seed, s) alone, so that a resumed run equals one that was never stopped.
-        # Each use has its own stream: 0 the mixing, 1, 2, ... the dropouts; the input pipeline uses the bare seed and -1.
+        # Each use has its own stream: 0 the mixing, 1, 2, ... dropouts; the input pipeline has the bare seed and -1.
         seed = tf.stack([tf.constant(config.seed, tf.int32), tf.cast(state.step, tf.int32)])
         for number, layer in enumerate(dropouts, start=1):
             layer.seed_generator.state.assign(tf.random.fold_in(seed, number))

@@ -43,8 +43,10 @@ class Translator:
             fixed_size=model.fixed_size,
             blended=model.sides is None or model.sides.target.palette is None,
         )
-        task = model.config and model.config.task
-        self._make_input = task and tasks.input_maker(task, model.sides.target, **model.config.task_settings)
+        self._make_input: Callable | None = None
+        if model.config and model.sides:
+            config = model.config
+            self._make_input = tasks.input_maker(config.task, model.sides.target, **config.task_settings)
 
     @classmethod
     def from_run(
@@ -99,7 +101,7 @@ class Translator:
             return cls.from_tflite(path, max_pixels)
         if path.suffix.lower() == ".onnx":
             return cls.from_onnx(path, max_pixels)
-        if _is_run(path):
+        if (path / CONFIG).exists():
             return cls.from_run(path, checkpoint, max_pixels)
         return cls.from_saved_model(path, max_pixels)
 
@@ -113,7 +115,7 @@ class Translator:
         path = Path(model)
         if os.fspath(model).startswith(("http://", "https://")) or not path.exists():
             return None
-        if _is_run(path):
+        if (path / CONFIG).exists():
             return Run.open(path).sides
         is_file = path.suffix.lower() in (".tflite", ".onnx")
         card = model_card.read_card(path if is_file else runtimes.latest_version(path))
@@ -164,9 +166,9 @@ class Translator:
         """
         request = Request(resize, samples, noise_seed, make_inputs, enlarge)
         request.check(self._model)
-        if isinstance(image, (list, tuple)):
-            return [self._translate(one, request) for one in image]
-        return self._translate(image, request)
+        if isinstance(image, np.ndarray):
+            return self._translate(image, request)
+        return [self._translate(one, request) for one in image]
 
     def check(self, **options) -> None:
         """Raises InputError if the model does not support these options of `translate`, whatever the image."""
@@ -176,14 +178,15 @@ class Translator:
         image = accept(image, self.config, self.sides, request.make_inputs)
         size = image.shape[:2]
         if request.enlarge:
-            size = tuple(self.config.task_scale * side for side in size)
-            enlarged = tasks.enlarge(self.sides.input.to_float(image), size)
-            image = self.sides.input.from_float(enlarged).numpy()
+            config, sides = self._model.settings("enlarge")
+            size = tuple(config.task_scale * side for side in size)
+            image = sides.input.from_float(tasks.enlarge(sides.input.to_float(image), size)).numpy()
         elif request.resize == "train":
-            image = images.resize(image, self.config.crop_size, self.sides.input.resize)
-        if request.make_inputs:
+            config, sides = self._model.settings("resize=train")
+            image = images.resize(image, config.crop_size, sides.input.resize)
+        if request.make_inputs and self._make_input:
             image = self._make_input(tf.constant(image)).numpy()
-        if request.samples is None:
+        if request.samples is None or self._model.make_noisy is None:
             return self._generate(image, size, self._model.generate)
         noisy = self._model.make_noisy()
         return [
@@ -191,12 +194,9 @@ class Translator:
             for number in range(request.samples)
         ]
 
-    def _generate(self, image: np.ndarray, size: tuple[int, int], generate: Callable) -> np.ndarray:
+    def _generate(self, image: np.ndarray, size: tuple[int, ...], generate: Callable) -> np.ndarray:
         """The generated image, resized to `size` if that differs."""
         generated = self._policy.translate(image, generate)
-        return images.resize(generated, size, self.sides.target.resize) if size != image.shape[:2] else generated
-
-
-def _is_run(path: Path) -> bool:
-    """Whether a folder is a run, or holds runs, which opening it as a run names."""
-    return (path / CONFIG).exists() or any(path.glob(f"*/{CONFIG}"))
+        if size == image.shape[:2]:
+            return generated
+        return images.resize(generated, (size[0], size[1]), self._model.settings("resize")[1].target.resize)

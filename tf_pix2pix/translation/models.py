@@ -39,6 +39,12 @@ class Model:
     fixed_size: tuple[int, int] | None = None
     make_noisy: Callable[[], Callable] | None = None
 
+    def settings(self, option: str) -> tuple[TrainConfig, Sides]:
+        """The config and the sides, which an option requires. Raises InputError if the model does not say them."""
+        if self.config is None or self.sides is None:
+            raise InputError(f"{option}: the model does not say how it was trained, as servers never do; use its run")
+        return self.config, self.sides
+
 
 def from_run(run_dir: str | os.PathLike, checkpoint: str) -> Model:
     """The generator of a run. Raises InputError if it has no such checkpoint."""

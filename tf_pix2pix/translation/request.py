@@ -22,14 +22,12 @@ class Request:
         """Raises InputError if the model does not support the options, whatever the image."""
         if self.resize not in RESIZE:
             raise InputError(f"resize={self.resize}: choose one of {', '.join(RESIZE)}")
-        if model.config is None:
-            asked = {"resize=train": self.resize == "train", "make_inputs": self.make_inputs, "enlarge": self.enlarge}
-            for name in [name for name, is_asked in asked.items() if is_asked]:
-                raise InputError(f"{name}: the model does not say how it was trained, as servers never do; use its run")
-        if self.make_inputs and model.config.task is None:
+        if self.resize == "train":
+            model.settings("resize=train")
+        if self.make_inputs and model.settings("make_inputs")[0].task is None:
             raise InputError("make_inputs: the model was trained on pairs, not on a task; leave it out")
-        if self.enlarge and model.config.task != "super_resolution":
-            trained = f"task={model.config.task}" if model.config.task else "pairs"
+        if self.enlarge and (task := model.settings("enlarge")[0].task) != "super_resolution":
+            trained = f"task={task}" if task else "pairs"
             raise InputError(f"enlarge: requires task=super_resolution, but the model was trained on {trained}")
         if self.enlarge and (self.make_inputs or self.resize == "train"):
             other = "make_inputs" if self.make_inputs else "resize=train"
