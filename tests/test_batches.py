@@ -1,3 +1,5 @@
+import time
+
 import numpy as np
 import pytest
 import tensorflow as tf
@@ -96,7 +98,12 @@ def test_shards_share_each_batch():
 
 
 def test_threads_do_not_change_the_batches():
-    examples = prepare_examples(coordinate_pairs(20), SIDES, size=(40, 50), cache_bytes=9 * 12_000)
+    def read(index):
+        time.sleep(0.01 * (index % 3))  # examples are ready in another order
+        return coordinates(index), 200 - coordinates(index)
+
+    pairs = Pairs([f"{i}" for i in range(20)], read)
+    examples = prepare_examples(pairs, SIDES, size=(40, 50), cache_bytes=9 * 12_000)
 
     def with_threads(threads):
         options = tf.data.Options()

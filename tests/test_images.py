@@ -65,7 +65,8 @@ def test_every_depth_is_resized_alike(method, size):
     if method != "nearest":
         assert min(len(np.unique(deep)), len(np.unique(floats))) > 256
     edge = np.tile(np.where(np.arange(30) < 15, np.uint16(0), np.uint16(65535))[:, np.newaxis], (20, 1, 1))
-    assert {0, 65535} <= set(np.unique(images.resize(edge, (20, 90), method)))  # overshoot is clipped, not wrapped
+    resized = images.resize(edge, (20, 90), method)
+    assert resized[:, :45].max() < 2**15 < resized[:, 45:].min()  # overshoot is clipped, not wrapped
 
 
 def test_fitted_sizes():

@@ -191,6 +191,10 @@ UNKNOWN = "not a PNG, JPEG, BMP, GIF, WebP, TIFF or NPY image"
         (npy(np.array([[None]])), r"damaged or truncated \(Object arrays cannot be loaded"),
         (tiff(random_deep(0, 20, 20, 3), photometric="rgb")[:-500], "damaged or truncated"),
         (tiff(random_deep(0, 20, 20, 3), photometric="rgb", compression="zlib")[:-500], "damaged or truncated"),
+        (
+            tiff(GRAY).replace(struct.pack("<HHII", 279, 4, 1, GRAY.nbytes), struct.pack("<HHII", 279, 4, 1, 0)),
+            r"damaged or truncated \(pixels are missing\); replace it",
+        ),
         (encode(PHOTO)[:8] + HUGE_HEADER + encode(PHOTO)[33:], "too many pixels; cut it into smaller images"),
         (
             claim_size(tiff(random_deep(0, 16, 16, 1)[:, :, 0], compression="zlib"), 60000),
