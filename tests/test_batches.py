@@ -89,14 +89,6 @@ def test_a_start_at_any_step_returns_the_batches_from_there():
     assert len(list(training_batches(coordinate_pairs(), SIDES, **JITTER, start_step=2, steps=7))) == 5
 
 
-def test_shards_share_each_batch():
-    whole = take(coordinate_pairs(), 4, batch_size=4)
-    parts = [take(coordinate_pairs(), 4, batch_size=4, shard=shard, shards=2) for shard in range(2)]
-    np.testing.assert_array_equal(np.stack(parts, axis=3).reshape(whole.shape), whole)  # in turns
-    with pytest.raises(ValueError, match="batch_size=4: must be a multiple of the 3 workers that share it"):
-        training_batches(coordinate_pairs(), SIDES, **JITTER | dict(batch_size=4), shards=3)
-
-
 def test_threads_do_not_change_the_batches():
     def read(index):
         time.sleep(0.01 * (index % 3))  # examples are ready in another order
