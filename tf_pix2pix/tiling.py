@@ -98,7 +98,7 @@ def translate_tiled(
       RunError: `generate` returned another size.
     """
     to_float = sides.input.to_float if sides else images.to_float
-    translated = band = np.empty(0)  # allocated when the first tile has shown the channels
+    translated = band = np.empty((0, 0, 0))  # allocated when the first tile has shown the channels
     carried = np.zeros((0, 1, 1))  # sums below the finished rows, to which the next row of tiles adds
     for number, row in enumerate(rows):
         for place, column in enumerate(columns):
