@@ -230,5 +230,7 @@ def test_a_resumed_run_keeps_the_palette_that_it_found():
 
 
 def test_label_maps_of_16_bits_are_bad_pairs():
-    with pytest.raises(InputError, match="1 of 1 train pairs .*train0: 16 bits a channel: a palette needs .* 8 bits"):
+    with pytest.raises(
+        InputError, match="1 of 1 train pairs .*train0: 16 bits a channel: a palette requires .* 8 bits"
+    ):
         resolved(DEEP, targets=[RGB], input_encoding="onehot")
