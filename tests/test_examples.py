@@ -45,7 +45,7 @@ def test_fits(fit, shape):
 @pytest.mark.parametrize(
     ("image", "message"),
     [
-        (random_image(0, 8, 8, 4), "file1: it has transparency, which 3 channels do not hold"),
+        (random_image(0, 8, 8, 4), "file1: transparency does not fit into 3 channels"),
         (random_deep(0, 8, 8, 3), "file1: 16 bits a channel, expected 8 bits a channel"),
         (
             random_image(0, 7, 8),

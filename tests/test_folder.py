@@ -189,7 +189,7 @@ def test_an_odd_width_is_named(tmp_path):
     for number in range(2):
         write_image(tmp_path / f"{number}.png", random_image(0, 8, 15))
     with pytest.raises(
-        InputError, match=r"[01].png: it is 15 pixels wide; a side-by-side image has two halves of equal"
+        InputError, match=r"[01].png: 15 pixels wide; a side-by-side image requires two halves of equal"
     ):
         load_pairs(str(tmp_path))["train"].read(0)
 

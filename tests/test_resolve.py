@@ -76,9 +76,9 @@ def test_channels_are_only_added(train, val, wanted, channels):
         (
             [FLOATS],
             {"output_channels": 4},
-            "train0: floats of 1 channels, expected 4; save it with 4, or leave out --output_channels=4",
+            "train0: floats of 1 channel, expected 4; save it with 4, or leave out --output_channels=4",
         ),
-        ([FLOATS, random_deep(0, 8, 8, 4, "float32")], {}, "train0: floats of 1 channels, expected 4; save it with 4$"),
+        ([FLOATS, random_deep(0, 8, 8, 4, "float32")], {}, "train0: floats of 1 channel, expected 4; save it with 4$"),
         (
             [GRAY, DEEP],
             {},

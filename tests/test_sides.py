@@ -53,8 +53,8 @@ def test_images_are_converted_without_loss():
     for side, image, message in (
         (Side(1), deep, "16 bits a channel, expected 8 bits a channel"),
         (Side(1, "uint16", (0.0, 4095.0)), gray, "8 bits a channel, expected 16 bits a channel in 0,4095"),
-        (Side(1), random_image(0, 4, 4, 3), "it has colors, which 1 channel does not hold"),
-        (Side(3), random_image(0, 4, 4, 4), "it has transparency, which 3 channels do not hold"),
+        (Side(1), random_image(0, 4, 4, 3), "colors do not fit into 1 channel"),
+        (Side(3), random_image(0, 4, 4, 4), "transparency does not fit into 3 channels"),
     ):
         with pytest.raises(ValueError, match=message):
             side.convert(image)

@@ -78,7 +78,7 @@ def test_photos_lose_an_opaque_alpha_and_show_whether_they_have_colors():
     found, _ = look(GRAY, opaque, RGBA, parts=("target",))
     assert found.sides.keys() == {"target"}
     assert found.sides["target"].channels == {1: "file0.png", 3: "file1.png"}
-    assert found.bad == ["file2.png: it has transparency, which 3 channels do not hold; save it without"]
+    assert found.bad == ["file2.png: transparency does not fit into 3 channels; save it without"]
     assert found.sides["target"].has_colors
     gray, _ = look(GRAY, np.repeat(GRAY, 3, axis=2), parts=("target",))
     assert not gray.sides["target"].has_colors

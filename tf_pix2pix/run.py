@@ -191,8 +191,8 @@ def read_config(directory: Path) -> TrainConfig:
     try:
         return TrainConfig.from_json(_read_json(directory / CONFIG))
     except (FileNotFoundError, NotADirectoryError):
-        inside = sorted(path.parent.name for path in directory.glob(f"*/{CONFIG}"))
-        hint = f"it contains the runs {format_list(inside)}; pass one" if inside else "pass a run's --output_dir"
+        runs = sorted(path.parent.name for path in directory.glob(f"*/{CONFIG}"))
+        hint = f"it contains the runs {format_list(runs)}; pass one of them" if runs else "pass a run's --output_dir"
         raise InputError(f"{directory}: not a run directory, {CONFIG} is missing; {hint}") from None
     except InputError as error:
         raise InputError(f"{directory / CONFIG}: {error}") from None
