@@ -87,4 +87,4 @@ def check_sizes(names: Sequence[object], sizes: Sequence[tuple[int, int]]) -> No
     """Raises InputError if the two images of a pair differ in (height, width)."""
     if sizes[0] != sizes[1]:
         both = " but ".join(f"{name} is {width}x{height}" for name, (height, width) in zip(names, sizes, strict=True))
-        raise InputError(f"{both} (width x height); make both images of the pair equally large")
+        raise InputError(f"{both} (width x height); both images of a pair need the same size")

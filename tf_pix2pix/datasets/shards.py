@@ -112,7 +112,7 @@ def _pairs(folder: Path, shards: Sequence[str], index: dict[str, dict[str, Any]]
 
     files = [pair for shard in shards for pair in index[shard]["names"]]
     if photos and any(len(pair) != 1 for pair in files):
-        raise InputError(f"{folder}: holds pairs, but a task requires photos (pix2pix prepare shards --photos)")
+        raise InputError(f"{folder}: holds pairs, but a task requires plain photos; make shards with --photos")
     if not photos and any(index[shard].get("photos") for shard in shards):
         raise InputError(f"{folder}: holds plain photos, not pairs; pass the --task that makes inputs from them")
     try:
