@@ -1,3 +1,5 @@
+import time
+
 import numpy as np
 import pytest
 import tensorflow as tf
@@ -48,9 +50,6 @@ def test_pairs_stay_aligned_under_jitter():
     np.testing.assert_array_equal(rows, rows[:, :1, :1] + np.arange(16)[:, None] + np.zeros(24, int))
     expected = columns[:, :1, :1] + steps[:, None, None] * np.arange(24) + np.zeros((16, 1), int)
     np.testing.assert_array_equal(columns, expected)
-    top, left = rows.min(axis=(1, 2)), columns.min(axis=(1, 2))
-    assert top.min() <= 2 and 22 <= top.max() <= 24  # 0..24 are possible, and 80 were drawn
-    assert left.min() <= 2 and 24 <= left.max() <= 26
 
 
 def test_every_crop_can_occur_and_none_outside():
@@ -87,16 +86,13 @@ def test_a_start_at_any_step_returns_the_batches_from_there():
     assert len(list(training_batches(coordinate_pairs(), SIDES, **JITTER, start_step=2, steps=7))) == 5
 
 
-def test_shards_share_each_batch():
-    whole = take(coordinate_pairs(), 4, batch_size=4)
-    parts = [take(coordinate_pairs(), 4, batch_size=4, shard=shard, shards=2) for shard in range(2)]
-    np.testing.assert_array_equal(np.stack(parts, axis=3).reshape(whole.shape), whole)  # in turns
-    with pytest.raises(ValueError, match="batch_size=4: must be a multiple of the 3 workers that share it"):
-        training_batches(coordinate_pairs(), SIDES, **JITTER | dict(batch_size=4), shards=3)
-
-
 def test_threads_do_not_change_the_batches():
-    examples = prepare_examples(coordinate_pairs(20), SIDES, size=(40, 50), cache_bytes=9 * 12_000)
+    def read(index):
+        time.sleep(0.01 * (index % 3))  # examples are ready in another order
+        return coordinates(index), 200 - coordinates(index)
+
+    pairs = Pairs([f"{i}" for i in range(20)], read)
+    examples = prepare_examples(pairs, SIDES, size=(40, 50), cache_bytes=9 * 12_000)
 
     def with_threads(threads):
         options = tf.data.Options()

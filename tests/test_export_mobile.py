@@ -8,16 +8,13 @@ import sys
 import numpy as np
 import pytest
 from conftest import REPOSITORY, random_picture, write_picture
-from helpers import encode, import_script, make_sides
+from helpers import encode, import_script, make_sides, make_source
 from PIL import Image
 
 from tf_pix2pix import images, model_card
-from tf_pix2pix.codecs import CODECS, with_codec
-from tf_pix2pix.config import TrainConfig
 from tf_pix2pix.exporting import tflite
-from tf_pix2pix.exporting.artifact import Options, Source
+from tf_pix2pix.exporting.artifact import Options
 from tf_pix2pix.inference import make_translate
-from tf_pix2pix.networks import unet_generator
 
 MOBILE = REPOSITORY / "export" / "mobile"
 CARD = {"name": "tiny"}
@@ -27,15 +24,13 @@ translate = import_script(MOBILE / "translate.py")
 @pytest.fixture(scope="module")
 def exported(tmp_path_factory):
     """A generator and its files by name: of 32x32 pixels, and "any" for any size."""
-    generator = unet_generator(size=(32, 32), filters=2, initializer="kaiming")  # its images depend on the input
-    train_inputs = [random_picture(seed, 32, 32) for seed in range(3)]
-    source = Source(generator, (32, 32), 3, 3, train_inputs=train_inputs, card=CARD)
+    source = make_source()
     directory = tmp_path_factory.mktemp("exported")
     artifacts = list(tflite.export_tflite(source, directory, Options(tflite_precision=("float16", "int8"))))
     files = {artifact.path.stem.removeprefix("model-"): artifact.path for artifact in artifacts}
     any_size = Options(tflite_precision=("float32",), tflite_size=(0, 0))
     [files["any"]] = [artifact.path for artifact in tflite.export_tflite(source, directory, any_size)]
-    return generator, files
+    return source.generator, files
 
 
 @pytest.fixture
@@ -51,7 +46,7 @@ def run(capsys):
 
 
 def translated(generator, image):
-    return images.to_uint8(make_translate(generator)(images.to_float(image[np.newaxis])))[0].numpy()
+    return images.from_float(make_translate(generator)(images.to_float(image[np.newaxis])))[0].numpy()
 
 
 def read(path):
@@ -102,8 +97,8 @@ def test_a_fixed_size_resizes_the_input_and_the_generated_image(exported, run, t
 
 @pytest.mark.parametrize("channels", [1, 3, 4])
 def test_the_script_accepts_what_the_package_accepts(run, tmp_path, channels):
-    generator = unet_generator(channels, channels, size=(32, 32), filters=2, initializer="kaiming")
-    source = Source(generator, (32, 32), channels, channels, train_inputs=[], card=CARD)
+    source = make_source(make_sides(channels, channels))
+    generator = source.generator
     options = Options(tflite_precision=("float32",), tflite_size=(0, 0))
     [artifact] = tflite.export_tflite(source, tmp_path, options)
     rgb, rgba = (Image.fromarray(random_picture(seed, 33, 38, seed)) for seed in (3, 4))
@@ -136,8 +131,7 @@ def test_the_script_accepts_what_the_package_accepts(run, tmp_path, channels):
     for name, data in files.items():
         (tmp_path / f"{name}.png").write_bytes(data)
         try:
-            image = images.with_depth(images.decode(data), images.EIGHT_BITS)
-            accepted[name] = images.with_channels(image, channels)
+            accepted[name] = source.sides.input.convert(images.decode(data))
         except ValueError:
             refused.append(name)
     tiff = tmp_path / "tiff.png"  # Pillow would cut 16-bit TIFFs to 8 bits, so the script reads no TIFF
@@ -183,11 +177,10 @@ def test_the_readme_reads_the_card(exported, tmp_path):
 def test_label_maps_keep_their_colors(run, tmp_path):
     """Nearest-neighbor resizing both ways leaves only colors of the palette."""
     colors = np.array([[0, 0, 170], [9, 200, 20], [170, 255, 85], [255, 85, 0]], np.uint8)
-    codec = CODECS["palette"](make_sides(colors, colors))
-    network = unet_generator(4, 4, size=(32, 32), filters=2, initializer="kaiming", activation=codec.activation)
-    generator = with_codec(network, codec, 3)
-    card = {"config": {"resize_a": "nearest", "resize_b": "nearest", "direction": "BtoA", "task": None}}
-    source = Source(generator, (32, 32), 3, 3, train_inputs=[], card=card, has_palette=True)
+    sides = make_sides(colors, colors)
+    source = make_source(sides, input_encoding="onehot", target_encoding="classes")
+    source = dataclasses.replace(source, card={"sides": sides.to_json()})
+    generator = source.generator
     [artifact] = tflite.export_tflite(source, tmp_path, Options(tflite_precision=("float32",)))
     label_map = colors[np.random.default_rng(0).integers(0, 4, (50, 37))]
     path = write_picture(tmp_path / "a.png", label_map)
@@ -196,20 +189,12 @@ def test_label_maps_keep_their_colors(run, tmp_path):
     assert (read(tmp_path / "out" / "a.png") == expected).all(axis=2).mean() > 0.99
 
 
-@pytest.mark.parametrize(
-    ("config", "expected"),
-    [
-        (None, ("BICUBIC", "BICUBIC")),
-        (dict(resize_a="nearest", resize_b="lanczos", direction="AtoB"), ("NEAREST", "LANCZOS")),
-        (dict(resize_a="nearest", resize_b="lanczos", direction="BtoA"), ("LANCZOS", "NEAREST")),
-        (dict(resize_a="nearest", resize_b="lanczos", direction="BtoA", task="deblur"), ("NEAREST", "NEAREST")),
-    ],
-)
-def test_resize_methods_come_from_the_card(exported, tmp_path, config, expected):
+def test_resize_methods_come_from_the_card(exported, tmp_path):
     path = tmp_path / "a.tflite"
     path.write_bytes(exported[1]["any"].read_bytes())
-    model_card.write_card(path, CARD if config is None else {"config": config})
-    assert tuple(method.name for method in translate.resize_methods(path)) == expected
-    if config:  # those of the run
-        full = dataclasses.replace(TrainConfig(), **config | ({"output_channels": 3} if "task" in config else {}))
-        assert tuple(name.lower() for name in expected) == full.resize_methods
+    for sides, expected in (
+        (None, ("BICUBIC", "BICUBIC")),
+        ({"input": {"resize": "nearest"}, "target": {"resize": "lanczos"}}, ("NEAREST", "LANCZOS")),
+    ):
+        model_card.write_card(path, {"sides": sides} if sides else CARD)
+        assert tuple(method.name for method in translate.resize_methods(path)) == expected

@@ -20,14 +20,13 @@ import numpy as np
 import pytest
 import tensorflow as tf
 from conftest import REPOSITORY, random_picture
-from helpers import encode
+from helpers import encode, make_source
 from PIL import Image
 from serving_double import ServingDouble
 from tensorflow_serving.apis.prediction_log_pb2 import PredictionLog
 
 from tf_pix2pix.exporting import saved_model
-from tf_pix2pix.exporting.artifact import Options, Source
-from tf_pix2pix.networks import unet_generator
+from tf_pix2pix.exporting.artifact import Options
 
 SERVER = shutil.which("tensorflow_model_server")
 SERVERS = ["double", "tensorflow_model_server"] if SERVER else ["double"]
@@ -338,8 +337,7 @@ def test_an_export_without_tensorflow_serving_api_has_no_warm_up_requests(tmp_pa
     for name in ["tensorflow_serving", *(name for name in sys.modules if name.startswith("tensorflow_serving."))]:
         monkeypatch.setitem(sys.modules, name, None)  # as if it were not installed
     runpy.run_path(saved_model.__file__)  # importing the module does not require it
-    source = Source(unet_generator(size=(32, 32), depth=3, filters=2), (32, 32), 3, 3, train_inputs=[], card={})
-    [artifact] = saved_model.export_saved_model(source, tmp_path, Options(batch_sizes=(1,)))
+    [artifact] = saved_model.export_saved_model(make_source(depth=3), tmp_path, Options(batch_sizes=(1,)))
     assert capsys.readouterr().out == "  no warm-up requests: pip install 'tf_pix2pix[serving]'\n"
     artifact.path.rename(tmp_path / "1")
     with ServingDouble(tmp_path) as double:

@@ -1,4 +1,5 @@
 import threading
+import time
 
 import pytest
 
@@ -20,24 +21,28 @@ def test_results_come_in_order_from_several_threads(monkeypatch):
 
 def test_few_items_are_started_ahead(monkeypatch):
     monkeypatch.setattr(threads.os, "cpu_count", lambda: 2)
-    started = []
-    results = threads.map_in_threads(started.append, range(1000), "testing")
+    taken = []
+
+    class Items(list):
+        def __iter__(self):
+            yield from map(lambda item: taken.append(item) or item, super().__iter__())
+
+    results = threads.map_in_threads(str, Items(range(1000)), "testing")
     next(results)
     results.close()
-    assert len(started) <= 2 * threads.JOBS_AHEAD
+    assert len(taken) <= 2 * threads.JOBS_AHEAD
 
 
-def test_an_exception_ends_the_iteration_and_cancels_the_rest():
+def test_an_exception_ends_the_iteration_and_cancels_the_rest(monkeypatch):
+    monkeypatch.setattr(threads.os, "cpu_count", lambda: 1)
     done = []
 
     def function(item):
-        if item == 3:
-            raise ValueError("item 3")
+        if item == 0:
+            raise ValueError("item 0")
+        time.sleep(0.1)
         done.append(item)
-        return item
 
-    results = threads.map_in_threads(function, range(10_000), "testing")
-    with pytest.raises(ValueError, match="item 3"):
-        for item in results:
-            assert item < 3
-    assert len(done) < 10_000
+    with pytest.raises(ValueError, match="item 0"):
+        list(threads.map_in_threads(function, range(threads.JOBS_AHEAD), "testing"))
+    assert len(done) < threads.JOBS_AHEAD - 3

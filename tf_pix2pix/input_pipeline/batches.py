@@ -2,7 +2,7 @@
 mirroring, and the input that a task makes from the target.
 
 Example i of a run is a pure function of (seed, i), and batch s holds the examples from s * batch_size on. So a run
-starts at any step at no cost, gets the same batches with any number of threads, and is sharded by index.
+starts at any step at no cost and gets the same batches with any number of threads.
 """
 
 from collections.abc import Callable
@@ -20,27 +20,20 @@ def training_batches(
     examples: Pairs,  # from prepare_examples
     sides: Sides,
     *,
-    batch_size: int,  # of all shards together
+    batch_size: int,
     crop_size: tuple[int, int],  # (height, width), at most that of the examples
     flip: bool,  # mirror half of the pairs
     seed: int,
     start_step: int = 0,  # the step of the first batch
     steps: int | None = None,  # the step before which to stop; None: never
-    shard: int = 0,  # the number of this worker
-    shards: int = 1,  # of so many workers, each of which gets batch_size / shards of each batch
     make_input: Callable[..., tf.Tensor] | None = None,  # of a task, from tasks.input_maker
 ) -> tf.data.Dataset:
     """Endless shuffled epochs of jittered pairs (paper, appendix 6.2), each pair once per epoch.
 
     Returns:
-      A dataset of (input_image, target_image), float32 [batch_size / shards, *crop_size, c] in [-1, 1], and, if the
-      pairs have masks, the pixels' weights, float32 [batch_size / shards, *crop_size, 1] in [0, 1].
-
-    Raises:
-      ValueError: batch_size is not a multiple of shards.
+      A dataset of (input_image, target_image), float32 [batch_size, *crop_size, c] in [-1, 1], and, if the pairs have
+      masks, the pixels' weights, float32 [batch_size, *crop_size, 1] in [0, 1].
     """
-    if batch_size % shards:
-        raise ValueError(f"batch_size={batch_size}: must be a multiple of the {shards} workers that share it")
     count = len(examples)
 
     def make(i):
@@ -56,10 +49,10 @@ def training_batches(
         return _to_float(example, sides)
 
     stop = np.iinfo(np.int64).max // 2 if steps is None else steps * batch_size
-    numbers = tf.data.Dataset.range(start_step * batch_size, stop).shard(shards, shard)
+    numbers = tf.data.Dataset.range(start_step * batch_size, stop)
     return (
         numbers.map(make, num_parallel_calls=tf.data.AUTOTUNE, deterministic=True)
-        .batch(batch_size // shards, drop_remainder=True)
+        .batch(batch_size, drop_remainder=True)
         .prefetch(tf.data.AUTOTUNE)
     )
 
