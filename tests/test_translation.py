@@ -330,7 +330,7 @@ def test_failures_of_the_model_name_the_image():
 
     with pytest.raises(RunError, match="the model failed on a 9x8 image: OOM when allocating tensor; lower max_pixels"):
         Translator(Model(fail)).translate(random_image(0, 9, 8))
-    with pytest.raises(RunError, match="the model returned 1x1 pixels for 4x5; it does not support this size"):
+    with pytest.raises(RunError, match="the model returned 1x1 pixels for a tile of 4x5; it must keep the size"):
         Translator(Model(lambda values: values[:, :1, :1])).translate(random_image(0, 4, 5))
 
 
