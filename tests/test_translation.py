@@ -292,7 +292,7 @@ def test_a_server_translates_what_its_model_accepts(tiny_run, tiny_export):
         for options in ({"resize": "train"}, {"make_inputs": True}, {"enlarge": True}):
             with pytest.raises(InputError, match=f"{[*options][0]}.*: requires the training settings"):
                 served.translate(random_image(0, 9, 8), **options)
-        with pytest.raises(InputError, match="floats: a server accepts images of 8 or 16 bits"):
+        with pytest.raises(InputError, match="floats: a server accepts only images of 8 or 16 bits"):
             served.translate(np.zeros((9, 8, 3), np.float32))
     with pytest.raises(RunError, match="refused"):
         served.translate(random_image(0, 9, 8))
@@ -330,7 +330,7 @@ def test_failures_of_the_model_name_the_image():
 
     with pytest.raises(RunError, match="the model failed on a 9x8 image: OOM when allocating tensor; lower max_pixels"):
         Translator(Model(fail)).translate(random_image(0, 9, 8))
-    with pytest.raises(RunError, match="the model returned 1x1 pixels for 4x5; it does not support this size"):
+    with pytest.raises(RunError, match="the model returned 1x1 pixels for a tile of 4x5; it must keep the size"):
         Translator(Model(lambda values: values[:, :1, :1])).translate(random_image(0, 4, 5))
 
 
