@@ -139,9 +139,7 @@ def load_tflite(path: Path) -> Runtime:
     except (OSError, ValueError, RuntimeError) as error:
         raise InputError(f"{path}: cannot be loaded: {error_line(error)}; export it again") from None
     height, width = (int(side) for side in input_details["shape_signature"][1:3])
-    # An interpreter keeps the tensors of one call, so that threads must wait for each other. One interpreter per thread
-    # would take the memory of all tensors once more each, without being faster: one already uses all cores.
-    lock = threading.Lock()
+    lock = threading.Lock()  # an interpreter holds the tensors of one call, and one already uses all cores
 
     def generate(image):
         with lock:
