@@ -211,7 +211,7 @@ def test_a_repeated_export_replaces_its_own_files(tiny_run, tiny_export, tmp_pat
     replaced = [line for line in capsys.readouterr().out.splitlines() if line.startswith("replaced")]
     assert replaced == [f"replaced in {tmp_path}: model-float32.tflite"]
     other.write_text("another's")
-    with pytest.raises(InputError, match="holds other.tflite, not written by tf_pix2pix; choose another folder"):
+    with pytest.raises(InputError, match="holds other.tflite, which tf_pix2pix did not write; choose another"):
         export(tiny_run, tmp_path, ["tflite"])
     file.write_bytes(own)
     export(tiny_run, tmp_path, ["tflite"], overwrite=True)

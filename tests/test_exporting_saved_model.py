@@ -136,7 +136,7 @@ def test_a_broken_warm_up_request_is_an_error(exported, tmp_path, monkeypatch):
             saved_model.replay_warmup(path, exported.serve)
 
     file.write_bytes(whole[:-30])
-    replay(f"{file}: request 2 fails, so no server would load the model")
+    replay(f"{file}: request 2 fails, and servers refuse the model")
     with tf.io.TFRecordWriter(str(file)) as writer:
         writer.write(b"no proto")
     replay("request 1 fails")

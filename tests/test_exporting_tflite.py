@@ -218,7 +218,7 @@ def test_quantized_files_beyond_their_thresholds_are_left_out_unless_asked_for(t
     assert [path.name for path in (tmp_path / "most").iterdir()] == ["model-float32.tflite"]
     assert [row.path.name for row in rows] == ["model-float32.tflite"]
     printed = capsys.readouterr().out
-    assert re.search("left out: model-int8.tflite in LiteRT differs .* dB, threshold 1000\n", printed)
+    assert re.search("skipped: model-int8.tflite in LiteRT differs .* dB, threshold 1000\n", printed)
     with pytest.raises(RunError, match="model-int8.tflite .* threshold 1000; nothing was exported"):
         options = Options(tflite_precision=("int8",))
         exporting.export(tiny_run, tmp_path / "asked", ["tflite"], options=options)

@@ -247,7 +247,7 @@ def test_exported_models_know_their_run(tiny_run, tiny_export, monkeypatch):
         assert exported.max_pixels == 2000 * 1000
         with pytest.raises(InputError, match="transparency"):
             exported.translate(random_image(0, 9, 9, 4))
-        with pytest.raises(InputError, match="samples: requires a run directory; exported models draw no noise"):
+        with pytest.raises(InputError, match="samples: exported models have no dropout and so no noise"):
             exported.translate(random_image(0, 9, 9), samples=1)
     assert Translator.sides_of(tiny_run) == make_sides()
     assert Translator.sides_of("http://host/v1/models/m") is Translator.sides_of("nowhere") is None
@@ -290,9 +290,9 @@ def test_a_server_translates_what_its_model_accepts(tiny_run, tiny_export):
         with pytest.raises(RunError, match="9x8"):
             served.translate(random_image(0, 9, 8, 4))
         for options in ({"resize": "train"}, {"make_inputs": True}, {"enlarge": True}):
-            with pytest.raises(InputError, match=f"{[*options][0]}.*: the model does not say how it was trained"):
+            with pytest.raises(InputError, match=f"{[*options][0]}.*: requires the training settings"):
                 served.translate(random_image(0, 9, 8), **options)
-        with pytest.raises(InputError, match="floats: a server accepts images of 8 or 16 bits"):
+        with pytest.raises(InputError, match="floats: a server accepts only images of 8 or 16 bits"):
             served.translate(np.zeros((9, 8, 3), np.float32))
     with pytest.raises(RunError, match="refused"):
         served.translate(random_image(0, 9, 8))
@@ -341,7 +341,7 @@ def test_failures_of_the_model_name_the_image():
 def test_a_card_of_another_kind_is_named(tiny_export, tmp_path, changes):
     shutil.copytree(tiny_export[0] / "1", tmp_path / "1")
     model_card.write_card(tmp_path / "1", model_card.read_card(tmp_path / "1") | changes)
-    with pytest.raises(InputError, match=f"{tmp_path}/1: its model card is not one of this release .*export it again"):
+    with pytest.raises(InputError, match=f"{tmp_path}/1: this release cannot read its model card .*export it again"):
         Translator.load(tmp_path)
 
 
@@ -399,7 +399,7 @@ def test_small_images_are_enlarged(tmp_path, monkeypatch):
     expected = pillow_bicubic(image, (20 * scale, 33 * scale))
     assert np.abs((seen[0] + 1) * 127.5 - expected).max() < 0.6  # 0.5 is rounding
     for other, name in (({"make_inputs": True}, "make_inputs"), ({"resize": "train"}, "resize=train")):
-        with pytest.raises(InputError, match=f"enlarge excludes {name}; leave out one"):
+        with pytest.raises(InputError, match=f"enlarge: excludes {name}; leave out one"):
             translator.translate(image, enlarge=True, **other)
 
 
