@@ -136,7 +136,7 @@ def assert_same_run(one: Path, other: Path, step: int) -> None:
     """Two runs have the same state, bit for bit, and the same validation metrics, at a step."""
     a, b = saved_tensors(one, step), saved_tensors(other, step)
     assert a.keys() == b.keys()
-    assert sum("optimizer" in name for name in a) > 100  # both optimizers' moments are compared
+    assert sum("optimizer" in name for name in a) > 40  # both optimizers' moments are compared
     for name in a:
         np.testing.assert_array_equal(a[name], b[name], err_msg=name)
     metrics = [[r for r in Run.open(run).records() if r["step"] == step and "val_l1" in r] for run in (one, other)]
