@@ -3,7 +3,7 @@ import re
 from pathlib import Path
 
 import pytest
-from conftest import REPOSITORY
+from helpers import REPOSITORY
 
 from tf_pix2pix import exporting, model_card, runtimes
 from tf_pix2pix.cli.export import main

@@ -4,7 +4,7 @@ import keras
 import numpy as np
 import pytest
 import tensorflow as tf
-from conftest import random_picture
+from helpers import random_image
 from keras.src.testing import TestCase
 
 from tf_pix2pix import images, layers
@@ -191,7 +191,7 @@ def test_lab_equals_published_tables():
 
 
 def test_colors_return_from_lab():
-    image = random_picture(0, 100, 100)
+    image = random_image(0, 100, 100)
     lab = rgb_to_lab(images.to_float(image[np.newaxis]))
     np.testing.assert_array_equal(images.from_float(lab_to_rgb(lab))[0], image)
 
@@ -221,7 +221,7 @@ def test_lightness_and_chroma_are_in_the_range_of_tanh():
 
 def with_holes(dtype=np.uint8):
     """[1, 6, 7, 4]: rows 0 to 2 are opaque, row 3 lacks one level of alpha, row 4 is transparent, row 5 is random."""
-    image = random_picture(0, 6, 7, 4).astype(dtype) * dtype(np.iinfo(dtype).max // 255)
+    image = random_image(0, 6, 7, 4).astype(dtype) * dtype(np.iinfo(dtype).max // 255)
     image[:3, :, 3] = np.iinfo(dtype).max
     image[3, :, 3] = np.iinfo(dtype).max // 255 * 254
     image[4, :, 3] = 0
