@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 import tensorflow as tf
 from google.protobuf import empty_pb2, text_format
-from helpers import REPOSITORY, encode, import_script, random_image, write_image
+from helpers import REPOSITORY, encode, import_script, random_image, respond, write_image
 from PIL import Image
 from serving_double import ServingDouble
 from tensorflow_serving.config import model_server_config_pb2
