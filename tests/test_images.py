@@ -1,7 +1,6 @@
 import numpy as np
 import pytest
 import tensorflow as tf
-from helpers import encode as encoded  # noqa: F401, until test_exporting_* import it from helpers
 from helpers import random_deep, random_image
 
 from tf_pix2pix import images
@@ -21,18 +20,6 @@ def test_values_beyond_are_clipped_and_others_rounded():
     np.testing.assert_array_equal(images.from_float([-7.0, -1.0, 0.0, 0.999, 3.0]).numpy(), [0, 0, 128, 255, 255])
     half = tf.cast(tf.linspace(-1.0, 1.0, 1000), tf.bfloat16)
     np.testing.assert_array_equal(images.from_float(half), images.from_float(tf.cast(half, tf.float32)))
-
-
-@pytest.mark.parametrize(("depth", "low", "high"), [("uint16", 0.0, 4095.0), ("float32", -1000.0, 3095.0)])
-def test_a_value_range_becomes_minus_one_to_one(depth, low, high):
-    values = np.linspace(low, high, 4096).astype(depth)
-    floats = images.to_float(values, (low, high)).numpy()
-    np.testing.assert_allclose(floats, np.linspace(-1, 1, 4096), atol=1e-6)
-    back = images.from_float(floats, depth, (low, high)).numpy()
-    assert back.dtype == depth
-    np.testing.assert_allclose(back, values, atol=0 if depth == "uint16" else 1e-3)
-    assert images.to_float(np.array([high + 500], depth), (low, high)) == 1.0
-    np.testing.assert_array_equal(images.from_float([-3.0, 3.0], depth, (low, high)), [low, high])
 
 
 def test_nearest_keeps_the_colors_of_a_label_map():
@@ -113,9 +100,9 @@ def test_channels_change_only_without_loss(dtype):
     np.testing.assert_array_equal(images.with_channels(opaque, 1), gray)
     rgba[0, 0, 3] = white - 1
     for image, channels, message in (
-        (rgba, 3, "it has transparency, which 3 channels do not hold; save it without"),
-        (rgba, 1, "it has transparency, which 1 channels do not hold"),
-        (rgb, 1, "it has colors, which 1 channel does not hold; save it as a gray image"),
+        (rgba, 3, "transparency does not fit into 3 channels; save it without"),
+        (rgba, 1, "transparency does not fit into 1 channel"),
+        (rgb, 1, "colors do not fit into 1 channel; save it as a gray image"),
         (rgb, 2, "3 channels cannot become 2; images have 1, 3 or 4"),
     ):
         with pytest.raises(ValueError, match=message):
@@ -125,14 +112,14 @@ def test_channels_change_only_without_loss(dtype):
 def test_floats_have_no_opaque_value():
     floats = random_deep(0, 4, 4, 1, "float32")
     np.testing.assert_array_equal(images.with_channels(floats, 3), np.repeat(floats, 3, axis=2))
-    with pytest.raises(ValueError, match="floats of 1 channels, expected 4; save it with 4"):
+    with pytest.raises(ValueError, match="floats of 1 channel, expected 4; save it with 4"):
         images.with_channels(floats, 4)
 
 
 def test_side_by_side_images_are_split_and_joined():
     a, b = random_image(7, 3, 5), random_image(8, 3, 5)
     np.testing.assert_array_equal(images.split_side_by_side(images.join_side_by_side(a, b)), (a, b))
-    with pytest.raises(ValueError, match="9 pixels wide; a side-by-side image has two halves of equal width"):
+    with pytest.raises(ValueError, match="9 pixels wide; a side-by-side image requires two halves of equal width"):
         images.split_side_by_side(random_image(7, 3, 9))
 
 
