@@ -1,3 +1,4 @@
+import json
 import os
 import re
 import shutil
@@ -92,7 +93,7 @@ def test_a_run_starts_from_the_config_of_another(tmp_path):
     path = tmp_path / "config.json"
 
     def from_config(config, *flags):
-        path.write_text(config.to_json())
+        path.write_text(json.dumps(config.to_json()))
         return parsed(f"--config={path}", *flags)
 
     old = TrainConfig(dataset="facades", filters=7, steps=5)  # direction and resize_b differ from the preset
@@ -104,11 +105,11 @@ def test_a_run_starts_from_the_config_of_another(tmp_path):
     assert from_config(task, "--task=edges") == (TrainConfig(dataset="photos", task="edges"), "runs/photos-edges")
 
 
-@pytest.mark.parametrize(("text", "problem"), [(None, "No such file"), ("{", "not a config"), ("\xff", "not a config")])
+@pytest.mark.parametrize(("text", "problem"), [(None, "No such file"), ("{", "not readable"), ("\xff", "not readable")])
 def test_a_config_that_cannot_be_read_is_one_error(text, problem, tmp_path):
     if text is not None:
         (tmp_path / "config.json").write_text(text)
-    message = f"--config={tmp_path}/config.json: {problem}.*; give the config.json of a run directory"
+    message = f"--config={tmp_path}/config.json: {problem}.*; pass the config.json of a run directory"
     with pytest.raises(InputError, match=message):
         parsed("--dataset=x", f"--config={tmp_path}/config.json")
 
@@ -135,9 +136,12 @@ def test_a_config_that_cannot_be_read_is_one_error(text, problem, tmp_path):
         (["--dataset=/no/task=edges,filters=2"], "/no/task=edges,filters=2"),  # a path, not flags
         (
             ["--dataset=synthetic_facades", "--crop_size=100"],
-            "--crop_size=100x100, --generator=unet: .* as 96, 104",
+            "--crop_size=100x100 --generator=unet: .* as 96, 104",
         ),
-        (["--dataset=synthetic_facades", "--crop_size=16"], "--crop_size=16x16: .* lower --discriminator_layers"),
+        (
+            ["--dataset=synthetic_facades", "--crop_size=16"],
+            "--crop_size=16x16 --discriminator_layers=3: .* lower --d",
+        ),
         (["--dataset=synthetic_facades", f"--output_dir={__file__}/run", *QUICK], "test_cli_train.py is a file"),
     ],
 )
@@ -194,7 +198,7 @@ def test_a_damaged_config_or_checkpoint_is_named(tiny_run, capsys, tmp_path):
     assert "checkpoints/step-00000006" in error_lines(capsys)[0]
     (tmp_path / "run" / "config.json").write_text("{")
     assert main(command) == 2
-    assert f"error: {tmp_path}/run/config.json: not a config of tf_pix2pix" in error_lines(capsys)[0]
+    assert f"error: {tmp_path}/run/config.json: not readable as JSON" in error_lines(capsys)[0]
 
 
 def test_a_signal_while_images_are_read_ends_the_command(tmp_path, capsys):

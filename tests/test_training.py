@@ -151,23 +151,21 @@ train(TINY, {str(tmp_path / "run")!r}, on_record=lambda r: r["step"] == 4 and os
     assert_same_run(tmp_path / "run", tiny_run, 6)
 
 
-def test_a_finished_run_says_so_and_more_steps_extend_it(copied_run, capsys):
+def test_a_finished_run_says_so_and_more_steps_extend_it(copied_run, capsys, monkeypatch):
+    """Printed progress and its speed leave out the time of evaluations."""
     shutil.rmtree(copied_run / "examples")
     result = train(TINY, copied_run)
     message = f"nothing left to do: {copied_run} has done 6 of 6 steps; raise --epochs or --steps"
     assert message in capsys.readouterr().out
     assert (result.step, result.metrics["step"]) == (6, 6)
     assert len(Run.open(copied_run).examples("val")) == 3  # a copied run may lack them
-    assert train(change(steps=8), copied_run).step == 8
-    assert steps_of(copied_run) == [6, 8]
 
-
-def test_printed_progress_and_its_speed_leave_out_evaluations(copied_run, capsys, monkeypatch):
     monkeypatch.setattr(loop, "PROGRESS_SECONDS", 0)
     evaluate, seconds = reporting.RunReporter.evaluate, [0]
     monkeypatch.setattr(loop, "time", SimpleNamespace(monotonic=lambda: time.monotonic() + sum(seconds)))
     monkeypatch.setattr(reporting.RunReporter, "evaluate", lambda *args: (seconds.append(1000), evaluate(*args)))
-    train(change(steps=8, log_every=8, eval_every=7), copied_run)
+    assert train(change(steps=8, log_every=8, eval_every=7), copied_run).step == 8
+    assert steps_of(copied_run) == [6, 8]
     losses = r"gen_gan \d.*, gen_l1 \d.*, disc_real \d.*, disc_fake \d"
     progress = rf"^step 8 of 8: epoch 0.0, .*images/s, \d+% waiting for data, {losses}"
     assert len(re.findall(progress, capsys.readouterr().out, re.MULTILINE)) == 1
@@ -208,7 +206,7 @@ def test_an_unwritable_folder_is_refused(tmp_path):
 
 def test_changed_images_are_refused_and_a_changed_number_of_pairs_is_printed(tmp_path, capsys, side_by_side_folder):
     folder, run_dir = side_by_side_folder, tmp_path / "run"
-    fields = dict(dataset=str(folder), direction="AtoB", schedule="linear", steps=None)
+    fields = dict(dataset=str(folder), direction="AtoB", schedule="linear", steps=None, depth=3, eval_every=99)
     assert train(change(**fields, epochs=1), run_dir).step == 5  # 9 pairs by 2; the tenth is for validation
     write_image(folder / "new.png", random_image(0, 40, 80))
     assert train(change(**fields, epochs=2), run_dir).step == 10
@@ -267,7 +265,7 @@ def test_the_best_checkpoint_survives_a_kill(tmp_path, monkeypatch):
 
     monkeypatch.setattr(reporting.RunReporter, "evaluate", killed)
     with pytest.raises(KeyboardInterrupt):
-        train(change(steps=9, eval_every=1, checkpoint_every=4, learning_rate=2e-3), tmp_path / "run")
+        train(change(steps=9, eval_every=1, checkpoint_every=4, learning_rate=2e-3, depth=3), tmp_path / "run")
     assert max(steps_of(tmp_path / "run", "best")) > 4
     run = Run.open(tmp_path / "run")
     run.forget_after(4)
@@ -293,7 +291,7 @@ def test_a_run_of_a_task_keeps_the_inputs_it_made(inpaint_run):
             assert 0 < (~known).mean() < 0.5
             np.testing.assert_array_equal(made[known][:, :3], photo[known])
     with pytest.raises(InputError, match="other settings .task_share 0.2 -> 0.3.; pass the same"):
-        train(change(task="inpaint", steps=1, task_share=0.3), inpaint_run)
+        train(change(task="inpaint", steps=1, depth=3, task_share=0.3), inpaint_run)
 
 
 def test_a_task_keeps_the_depth_of_its_photos(tmp_path):
@@ -301,7 +299,7 @@ def test_a_task_keeps_the_depth_of_its_photos(tmp_path):
         photo = random_image(number, 40, 50, 1) * np.uint16(200) + np.uint16(number)
         (tmp_path / "photos").mkdir(exist_ok=True)
         images.write(tmp_path / "photos" / f"{number}.png", photo)
-    train(change(task="super_resolution", dataset=str(tmp_path / "photos"), steps=1), tmp_path / "run")
+    train(change(task="super_resolution", dataset=str(tmp_path / "photos"), steps=1, depth=3), tmp_path / "run")
     run = Run.open(tmp_path / "run")
     assert [side.depth for side in run.sides] == ["uint16", "uint16"]
     ((made, photo), *_) = run.examples("val")

@@ -196,11 +196,6 @@ def test_unsupported_options_are_refused(translator, options, message):
             call(**options)
 
 
-def test_a_run_without_dropout_has_no_variants(tmp_path):
-    with pytest.raises(InputError, match="without dropout"):
-        Translator.from_run(make_run(tmp_path / "run", dropout=0.0).directory, "latest").check(samples=1)
-
-
 def test_exported_models_generate_the_runs_images(tiny_run, tiny_export):
     """Of any size, within 1 of 255, or what the export measured for int8. test_runtimes.py compares all formats."""
     output, rows = tiny_export
