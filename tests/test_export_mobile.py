@@ -136,7 +136,7 @@ def test_the_script_accepts_what_the_package_accepts(run, tmp_path, channels):
             refused.append(name)
     tiff = tmp_path / "tiff.png"  # Pillow would cut 16-bit TIFFs to 8 bits, so the script reads no TIFF
     tiff.write_bytes(encode(rgb, "TIFF"))
-    assert len(accepted) >= 4 and len(refused) >= 5
+    assert len(accepted) >= 3 and len(refused) >= 3
     inputs = [*(tmp_path / f"{name}.png" for name in files), tiff]
     code, _, errors = run(f"--model={artifact.path}", *inputs, f"--output={tmp_path / 'out'}")
     assert code == 1
