@@ -7,10 +7,10 @@ import argparse
 from pathlib import Path
 
 import numpy as np
-from tf_pix2pix.runs import restore_generator
 
 from tf_pix2pix import images, tiling
 from tf_pix2pix.inference import fitting_side, size_multiple
+from tf_pix2pix.run import restore_generator
 from tf_pix2pix.translation import Translator
 
 
