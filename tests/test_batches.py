@@ -50,9 +50,6 @@ def test_pairs_stay_aligned_under_jitter():
     np.testing.assert_array_equal(rows, rows[:, :1, :1] + np.arange(16)[:, None] + np.zeros(24, int))
     expected = columns[:, :1, :1] + steps[:, None, None] * np.arange(24) + np.zeros((16, 1), int)
     np.testing.assert_array_equal(columns, expected)
-    top, left = rows.min(axis=(1, 2)), columns.min(axis=(1, 2))
-    assert top.min() <= 2 and 22 <= top.max() <= 24  # 0..24 are possible, and 80 were drawn
-    assert left.min() <= 2 and 24 <= left.max() <= 26
 
 
 def test_every_crop_can_occur_and_none_outside():

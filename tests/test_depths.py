@@ -83,7 +83,7 @@ def test_the_same_command_resumes_a_run_with_measured_ranges(trained, capsys):
         train(replace(trained.config, input_range=(-1000.0, 2000.0)), trained.directory)
     path = trained.directory.parent / "set" / "train" / "a" / "0.npy"
     images.write(path, field(0, FLOATS.input) * 2)
-    with pytest.raises(InputError, match=r"other settings .input value_range \(-1000.0, 3000.0\) -> \(-2000.0, 6000.0"):
+    with pytest.raises(InputError, match=r"other input images .value_range \(-1000.0, 3000.0\) -> \(-2000.0, 6000.0"):
         train(replace(trained.config, steps=4), trained.directory)
 
 
@@ -100,7 +100,6 @@ def deep_run(tmp_path_factory):
     return make_exportable(tmp_path_factory.mktemp("deep") / "run", Sides(Side(1, "uint16"), Side(1, "uint16")))
 
 
-@pytest.mark.slow  # SavedModel, TFLite and ONNX of one run
 def test_exports_generate_the_16_bit_images(deep_run, tmp_path):
     options = Options(tflite_precision=("float32", "float16"), tflite_size=(0, 0), batch_sizes=(1,))
     rows = export(deep_run.directory, tmp_path, ["saved_model", "tflite", "onnx"], options=options)

@@ -39,7 +39,7 @@ def test_every_fact_of_both_sides():
     assert inputs.depths == {"uint8": "file0.png"}
     assert targets.depths == {"float32": "file0.png"}
     assert targets.extremes == (FLOATS.min() - 9000, FLOATS.max() + 9000)
-    assert inputs.colors is None
+    assert inputs.colors.images == 0  # not asked for
 
 
 def test_bad_pairs_are_left_out_with_their_reasons():
