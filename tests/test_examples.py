@@ -45,7 +45,7 @@ def test_fits(fit, shape):
 @pytest.mark.parametrize(
     ("image", "message"),
     [
-        (random_image(0, 8, 8, 4), "file1: it has transparency, which 3 channels do not hold"),
+        (random_image(0, 8, 8, 4), "file1: transparency does not fit into 3 channels"),
         (
             random_image(0, 7, 8),
             r"file1: 7x8 is smaller than the crop's 8x8 \(height x width\); --fit=cover enlarges it",

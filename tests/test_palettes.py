@@ -76,14 +76,14 @@ def photo_on_white():
     [
         (
             random_image(0, 50, 50),
-            r"input images have at least \d+ colors \(1 images\), too many for label maps; train w",
+            r"input images have at least \d+ colors \(1 image\), too many for label maps; train w",
         ),
         (random_image(0, 50, 50, 1), r"input images have at least 256 gray levels"),
         (
             photo_on_white(),
             "too many for label maps; train without a palette, or list the label maps' colors with --pal",
         ),
-        (np.zeros((8, 8, 3), np.uint8), "input images have one color only, so there are no classes; check which side"),
+        (np.zeros((8, 8, 3), np.uint8), "input images have only one color, so classes are missing; check which side"),
     ],
 )
 def test_photos_and_single_colors_are_refused(image, message):
@@ -93,7 +93,7 @@ def test_photos_and_single_colors_are_refused(image, message):
 
 
 def test_only_8_bits_are_counted():
-    with pytest.raises(InputError, match="16 bits a channel: a palette needs label maps of 8 bits a channel"):
+    with pytest.raises(InputError, match="16 bits a channel: a palette requires label maps of 8 bits a channel"):
         count_colors(np.zeros((8, 8, 1), np.uint16))
 
 
@@ -127,16 +127,16 @@ def test_palette_files(tmp_path, name):
         ("{", "Expecting property name"),
         ("[1]", 'expected an object with a list "colors"'),
         ('{"colors": [[0, 0, 0]]}', "1 colors; a palette has 2 to 256"),
-        ('{"colors": [[0, 0, 0], [0, 0, 256]]}', r"color \[0, 0, 256\]: a color has 1, 3 or 4 whole numbers in 0..255"),
-        ('{"colors": [[0, 0, 0], [0, 0]]}', r"color \[0, 0\]: a color has"),
-        ('{"colors": [[0, 0, 0], [1]]}', r"color \[1\]: .*each color equally many"),
+        ('{"colors": [[0, 0, 0], [0, 0, 256]]}', r"color \[0, 0, 256\]: expected 1, 3 or 4 whole numbers in 0..255"),
+        ('{"colors": [[0, 0, 0], [0, 0]]}', r"color \[0, 0\]: expected 1, 3"),
+        ('{"colors": [[0, 0, 0], [1]]}', r"color \[1\]: .*the same for all colors"),
         ('{"colors": [[0, 0, 1.0], [1, 1, 1]]}', r"color \[0, 0, 1.0\]"),
-        ('{"colors": [[1, 2, 3], [1, 2, 3]]}', r"duplicate color \(1, 2, 3\); give each class a color of its own"),
+        ('{"colors": [[1, 2, 3], [1, 2, 3]]}', r"duplicate color \(1, 2, 3\); use a different color for each class"),
         ('{"colors": [0, 1], "names": ["a"]}', "names and counts must be lists of 2, one for each color"),
         ('{"colors": [0, 1], "names": 2}', "names and counts must be lists of 2"),
         ("1 2 red\n", 'the line "1 2 red" does not begin with R G B or a gray level'),
         ("", "0 colors"),
-        (b"\xff\xfe\x00\x81", "not a text file; give JSON, or lines of R G B and a name"),
+        (b"\xff\xfe\x00\x81", "not a text file; write JSON, or lines of R G B and a name"),
         (None, "No such file"),
     ],
 )

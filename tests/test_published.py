@@ -267,7 +267,7 @@ def test_a_damaged_archive_is_named_and_nothing_is_prepared(tmp_path, facades, d
     "changes, message",
     [
         ({"facades/val/9.jpg": b"not an image"}, ": facades/val/9.jpg: not a PNG"),
-        ({"facades/val/9.jpg": jpeg(1, width=31)}, ": facades/val/9.jpg: it "),
+        ({"facades/val/9.jpg": jpeg(1, width=31)}, ": facades/val/9.jpg: 31 pixels wide"),
         ({f"facades/val/{i}.jpg": None for i in (1, 2, 3)}, ": no images in facades/val/; replace"),
     ],
     ids=["undecodable", "odd width", "missing split"],
@@ -385,7 +385,7 @@ def test_an_unknown_name_lists_the_known_ones(tmp_path):
 
 def test_a_data_dir_that_is_a_file(tmp_path):
     (tmp_path / "file").write_text("")
-    with pytest.raises(InputError, match="--data_dir=.*file: a file; name the folder"):
+    with pytest.raises(InputError, match="--data_dir=.*file: a file; pass the folder"):
         published.load("facades", data_dir=tmp_path / "file")
     assert (tmp_path / "file").read_text() == ""
 

@@ -76,9 +76,9 @@ def test_channels_are_only_added(train, val, wanted, channels):
         (
             [FLOATS],
             {"output_channels": 4},
-            "train0: floats of 1 channels, expected 4; save it with 4, or leave out --output_channels=4",
+            "train0: floats of 1 channel, expected 4; save it with 4, or leave out --output_channels=4",
         ),
-        ([FLOATS, random_deep(0, 8, 8, 4, "float32")], {}, "train0: floats of 1 channels, expected 4; save it with 4$"),
+        ([FLOATS, random_deep(0, 8, 8, 4, "float32")], {}, "train0: floats of 1 channel, expected 4; save it with 4$"),
         (
             [GRAY, DEEP],
             {},
@@ -230,5 +230,7 @@ def test_a_resumed_run_keeps_the_palette_that_it_found():
 
 
 def test_label_maps_of_16_bits_are_bad_pairs():
-    with pytest.raises(InputError, match="1 of 1 train pairs .*train0: 16 bits a channel: a palette needs .* 8 bits"):
+    with pytest.raises(
+        InputError, match="1 of 1 train pairs .*train0: 16 bits a channel: a palette requires .* 8 bits"
+    ):
         resolved(DEEP, targets=[RGB], input_encoding="onehot")

@@ -122,7 +122,7 @@ def test_missing_truncated_and_damaged_shards_are_named(packed):
     path = sorted(packed.glob("train*"))[0]
     whole = path.read_bytes()
     path.write_bytes(whole[:-9])
-    with pytest.raises(InputError, match=f"{path}: {len(whole) - 9} bytes, but the index has {len(whole)}; copy"):
+    with pytest.raises(InputError, match=f"{path}: {len(whole) - 9} bytes, but the index states {len(whole)}; copy"):
         load_pairs(str(packed))
     path.unlink()
     with pytest.raises(InputError, match=f"{path}: missing"):

@@ -33,7 +33,7 @@ def test_splits_have_no_common_building():
     splits = load(size=(32, 32))
     assert {name: len(pairs) for name, pairs in splits.items()} == {"train": 400, "val": 40, "test": 40}
     assert splits["train"].names[17] == "synthetic_facades/train/17"
-    assert all(pairs.verified for pairs in splits.values())
+    assert all(pairs.uniform for pairs in splits.values())
     assert len({index for indices in synthetic_facades.SPLITS.values() for index in indices}) == 480
     read = [pairs.read(index) for pairs in splits.values() for index in (0, 1, 2, len(pairs) - 2, len(pairs) - 1)]
     assert len({photo.tobytes() for photo, _ in read}) == len({labels.tobytes() for _, labels in read}) == 15
