@@ -68,13 +68,10 @@ def test_flags_become_the_options_and_rows_the_table(monkeypatch, capsys):
         (["--format=onnx", "--tflite_size=0"], "--tflite_size requires --format=tflite"),
         (["--format=tflite", "--batch_sizes=1"], "--batch_sizes requires --format=saved_model"),
         (["--max_pixels=0"], "--max_pixels=0: must be at least 1"),
-        (
-            ["--run_dir={runs}"],
-            "not a run directory, config.json is missing; it contains the runs .*run.*; pass one of them",
-        ),
+        (["--run_dir={runs}"], "not a run directory, but contains some; choose one: .*/run$"),
         (["--checkpoint=77"], "no checkpoint 77; .*3, 6"),
-        (["--run_dir=tests"], "tests: not a run directory, config.json is missing; pass a run's --output_dir"),
-        (["--output_dir=tests"], r"--output_dir=tests: holds .*\.py.*; choose another folder"),
+        (["--run_dir=tests"], "tests/config.json: No such file or directory"),
+        (["--output_dir=tests"], r"tests .*\.py.*; choose another --output_dir"),
     ],
 )
 def test_wrong_usage_is_one_line_and_writes_nothing(tiny_run, tmp_path, capsys, monkeypatch, flags, message):

@@ -115,7 +115,7 @@ def test_jpegs_become_pngs_unless_a_quality_is_given(tmp_path, capsys):
     halves = [file_images.read(tmp_path / "png" / side / "1.png").pixels for side in "AB"]
     np.testing.assert_array_equal(np.hstack(halves), file_images.read(folder / "1.jpg").pixels)
     preparing.cut(str(folder), str(tmp_path / "jpg"), quality=90)
-    assert "JPEGs became" not in capsys.readouterr().out
+    assert "JPEG files were written" not in capsys.readouterr().out
     assert files(tmp_path / "jpg") == ["A/1.jpg", "B/1.jpg", "prepare.json"]
     assert (tmp_path / "jpg" / "A" / "1.jpg").read_bytes().startswith(b"\xff\xd8")
     write_picture(folder / "2.png", random_picture(1, 16, 32, 4))  # was not a JPEG
