@@ -201,7 +201,7 @@ def tiles(args) -> Iterator[Table]:
 
 
 def precision(args) -> Iterator[Table]:
-    """The step with XLA and half precision, against the default."""
+    """The step with XLA and in half precision, against the default."""
     title = f"Training step, {args.size}x{args.size}, batch 1, XLA and precision"
     say(title)
     options = dict(size=args.size, batch_size=1, filters=args.filters)

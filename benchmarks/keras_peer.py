@@ -14,9 +14,7 @@ SLOPE = 0.2
 
 
 def _initializer():
-    return keras.initializers.RandomNormal(
-        0.0, 0.02
-    )  # a new one per layer: a shared one gives equal weights in Keras 3
+    return keras.initializers.RandomNormal(0.0, 0.02)  # one per layer: in Keras 3 a shared one draws equal weights
 
 
 def _down(x, filters: int, norm: bool = True, use_bias: bool = False):

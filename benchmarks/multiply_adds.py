@@ -1,7 +1,7 @@
 """Counts the multiply-adds of convolutions from the layers of Keras models.
 
-A convolution needs output pixels x kernel elements x input channels x output channels, a transposed convolution the
-same with its input pixels. The gradients with respect to kernel and input each need as many.
+A convolution costs output pixels x kernel elements x input channels x output channels; a transposed convolution counts
+its input pixels instead. The gradients with respect to the kernel and to the input cost the same again, each.
 """
 
 import math

@@ -5,7 +5,7 @@
   python benchmarks/speed.py --group=pipeline --data_dir=DIR                         side-by-side pairs DIR/train/*.jpg
 
 Tables go to stdout, progress goes to stderr. Times are medians, with the range from the 10th to the 90th percentile.
-Ratios compare times of the same round. If a contestant fails, its row gives the reason and the exit code is 1.
+Ratios compare times of the same round. If a contestant fails, its row names the reason and the exit code is 1.
 """
 
 import argparse
@@ -25,9 +25,11 @@ PACKAGES = ("tensorflow", "keras", "torch", "ai-edge-litert", "onnxruntime")  # 
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--group", type=words, default=[*GROUPS], help=f"comma-separated: {', '.join(GROUPS)} [all]")
-    parser.add_argument("--repetitions", type=int, default=20, help="per contestant, after 3 uncounted ones [20]")
+    parser.add_argument(
+        "--repetitions", type=int, default=20, help="timed repetitions of each contestant, after 3 warm-ups [20]"
+    )
     parser.add_argument("--data_dir", type=Path, help="pipeline: folder with train/*.jpg [the built-in set]")
-    parser.add_argument("--json", type=Path, help="file for all single times")
+    parser.add_argument("--json", type=Path, help="write all single times to this JSON file")
     parser.add_argument("--max_gb", type=float, default=20, help="growth: skip cases that need more memory [20]")
     parser.add_argument("--filters", type=int, default=64, help="filters of the first layers [64]")
     parser.add_argument(

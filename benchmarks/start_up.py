@@ -22,7 +22,7 @@ def start_up(args) -> Iterator[Table]:
     commands = {
         "`run_train.py --help`": ["run_train.py", "--help"],
         "`run_export.py --help`": ["run_export.py", "--help"],
-        "`-m tf_pix2pix.cli.translate --help`": ["-m", "tf_pix2pix.cli.translate", "--help"],
+        "`-m tf_pix2pix translate --help`": ["-m", "tf_pix2pix", "translate", "--help"],
         "to the first step at 256x256": [*train, "--crop_size=256", "--load_size=286", "--steps=100"],
         "to the first step of `--preset=demo`, 128x128": [*train, "--preset=demo"],
     }

@@ -7,10 +7,10 @@ import argparse
 from pathlib import Path
 
 import numpy as np
-from tf_pix2pix.runs import restore_generator
 
 from tf_pix2pix import images, tiling
-from tf_pix2pix.inference import fitting_side, size_multiple
+from tf_pix2pix.inference import padded_side, size_multiple
+from tf_pix2pix.run import restore_generator
 from tf_pix2pix.translation import Translator
 
 
@@ -27,7 +27,7 @@ def main():
     print(f"difference in levels: mean {difference.mean():.2f}, 99th percentile {np.percentile(difference, 99):.0f}")
     multiple = size_multiple(restore_generator(args.run_dir))
     for axis, side in enumerate(image.shape[:2]):
-        padded = fitting_side(side, multiple)
+        padded = padded_side(side, multiple)
         spans = tiling.spans(padded, tiling.tile_side(args.max_pixels, multiple), multiple)
         steps = [np.abs(np.diff(each, axis=axis)).mean(axis=(1 - axis, 2)) for each in (tiled, whole)]
         for first, second in zip(spans, spans[1:], strict=False):

@@ -35,18 +35,18 @@ class Contestant:
     make: Callable[..., Work]  # a function of contestants.py; the process calls it
     options: dict[str, Any]  # arguments of `make`
     imports: tuple[str, ...]  # modules imported before memory is first measured
-    tuned: bool = False  # whether the process gets the settings of tf_pix2pix' commands
+    tuned: bool = False  # apply the process settings of tf_pix2pix's commands
     variant: str = ""  # tells contestants of the same name apart
 
 
 @dataclass
 class Measured:
-    """The measurements of a contestant."""
+    """The measurements of one contestant."""
 
     name: str
     variant: str = ""
     seconds: list[float] = field(default_factory=list)  # one value per repetition
-    facts: dict[str, Any] = field(default_factory=dict)  # those of Work, and imported_gb and peak_gb: memory
+    facts: dict[str, Any] = field(default_factory=dict)  # those of Work; imported_gb and peak_gb, the memory
     failure: str | None = None  # the reason; `seconds` is empty then
 
     @property
@@ -166,7 +166,7 @@ def in_turns(
     *,
     warm_ups: int = WARM_UPS,
 ) -> list[Measured]:
-    """Measures one contestant of each name. A failing contestant does not stop the others."""
+    """Measures all contestants, and the fastest of those that share a name. A failing one does not stop the others."""
     workers: list[_Worker] = []
     try:
         for contestant in contestants:

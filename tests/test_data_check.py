@@ -428,7 +428,7 @@ def test_shards_of_photos_are_checked_as_their_folder_is(clean, tmp_path):
 def test_a_task_requires_photos(clean, tmp_path):
     with pytest.raises(InputError, match="--task=edges: requires a folder of plain photos, but facades has pairs"):
         check("facades", tmp_path, task="edges")
-    with pytest.raises(InputError, match="--mask_dir: requires pairs, but --task=edges plain photos"):
+    with pytest.raises(InputError, match="--mask_dir: requires pairs, but --task=edges requires plain photos"):
         check(clean, tmp_path, task="edges", mask_dir="m")
     with pytest.raises(InputError, match="train: no images .* only its sub-folders a, b have"):
         check(clean, tmp_path, task="edges")

@@ -111,11 +111,11 @@ def test_jpegs_become_pngs_unless_a_quality_is_given(tmp_path, capsys):
     folder = tmp_path / "in"
     write_picture(folder / "1.jpg", random_picture(1, 16, 32))
     preparing.cut(str(folder), str(tmp_path / "png"))
-    assert "JPEGs became PNG files" in capsys.readouterr().out
+    assert "JPEG files were written as PNG" in capsys.readouterr().out
     halves = [file_images.read(tmp_path / "png" / side / "1.png").pixels for side in "AB"]
     np.testing.assert_array_equal(np.hstack(halves), file_images.read(folder / "1.jpg").pixels)
     preparing.cut(str(folder), str(tmp_path / "jpg"), quality=90)
-    assert "JPEGs became" not in capsys.readouterr().out
+    assert "JPEG files were written" not in capsys.readouterr().out
     assert files(tmp_path / "jpg") == ["A/1.jpg", "B/1.jpg", "prepare.json"]
     assert (tmp_path / "jpg" / "A" / "1.jpg").read_bytes().startswith(b"\xff\xd8")
     write_picture(folder / "2.png", random_picture(1, 16, 32, 4))  # was not a JPEG
@@ -329,12 +329,12 @@ def test_links_into_or_out_of_the_output_are_refused(scenes, tmp_path):
 
 def test_a_folder_of_something_else_is_never_replaced(side_by_side_folder, tmp_path):
     write_picture(tmp_path / "mine" / "holiday.png", random_picture(1, 4, 4))
-    for overwrite, message in ((False, "mine: not empty"), (True, "mine: made by something else")):
+    for overwrite, message in ((False, "mine: not empty"), (True, "mine: not made by pix2pix prepare")):
         with pytest.raises(InputError, match=message):
             preparing.cut(str(side_by_side_folder), str(tmp_path / "mine"), overwrite=overwrite)
     for text in ("", "[1]", "{}", '{"finished": true}'):  # somebody else's
         (tmp_path / "mine" / "prepare.json").write_text(text)
-        with pytest.raises(InputError, match="mine: made by something else"):
+        with pytest.raises(InputError, match="mine: not made by pix2pix prepare"):
             preparing.cut(str(side_by_side_folder), str(tmp_path / "mine"), overwrite=True)
     assert files(tmp_path / "mine") == ["holiday.png", "prepare.json"]
     (tmp_path / "file").write_text("x")
@@ -356,7 +356,7 @@ def test_a_repeated_command_does_what_is_missing_and_another_one_is_refused(side
     with pytest.raises(InputError, match="made by another command, see .*prepare.json"):
         preparing.resize(folder, str(out), size=(8, 9))
     (side_by_side_folder / "0.png").unlink()
-    with pytest.raises(InputError, match="the present input does not lead to .*/0.png"):
+    with pytest.raises(InputError, match="contains .*/0.png, which this input does not produce"):
         preparing.resize(folder, str(out), size=(8, 8))
     preparing.cut(folder, str(out), overwrite=True)
     assert files(out) == sorted([f"{s}/{n}.png" for s in "AB" for n in range(1, 10)] + ["prepare.json"])
@@ -390,7 +390,7 @@ def test_pairs_that_do_not_match_are_refused(tmp_path):
     write_picture(tmp_path / "in" / "a" / "1.png", random_picture(1, 8, 9))
     write_picture(tmp_path / "in" / "b" / "1.png", random_picture(1, 9, 8))
     with pytest.raises(
-        InputError, match=r"a/1.png is 9x8 but .*b/1.png is 8x9 .*the command resize gives them one size"
+        InputError, match=r"a/1.png is 9x8 but .*b/1.png is 8x9 .*resize them first, with pix2pix prepare resize"
     ):
         preparing.combine([str(tmp_path / "in")], str(tmp_path / "out"))
     preparing.resize(str(tmp_path / "in"), str(tmp_path / "resized"), size=(8, 8))

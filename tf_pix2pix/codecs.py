@@ -26,9 +26,9 @@ class Codec:
 
     Attributes:
       encode_input: input image -> the networks' input, float32 [n, h, w, input_channels].
-      encode_target: (target image, input image) -> the target of the generator's output, and what the discriminator
-        sees for it, float32 [n, h, w, output_channels].
-      as_target: the generator's output -> what the discriminator sees for it, comparable with encode_target's result.
+      encode_target: (target image, input image) -> the target of the generator's output, which the discriminator sees
+        as real, float32 [n, h, w, output_channels].
+      as_target: the generator's output -> the same form as encode_target's result, which the discriminator sees.
       decode_output: (the generator's output, input image) -> generated image.
       activation: of the generator's last layer.
       input_channels, output_channels: of the networks. None: as many as the images have.

@@ -1,7 +1,7 @@
 """The objective (paper, section 3.1): adversarial losses by name, L1 or cross-entropy, and the gradient penalty.
 
 L1, cross-entropy and gradient penalty are one value per example, float32 [n]; the training step averages them over the
-global batch. Adversarial losses are elementwise; the step averages them over the patches, too.
+global batch. Adversarial losses are elementwise; the step averages them over patches and batch.
 """
 
 from collections.abc import Callable
@@ -57,8 +57,8 @@ def per_example(values: tf.Tensor) -> tf.Tensor:
 def weighted_mean(values: tf.Tensor, weights: tf.Tensor | None) -> tf.Tensor:
     """The weighted mean of each example: sum of weight x value, divided by the sum of weights.
 
-    A mask of one gray therefore changes nothing, and each image counts the same, however few of its pixels count; an
-    image whose weights are all zero costs nothing.
+    A uniform mask therefore changes nothing. Each image counts the same, however few of its pixels have weight; an
+    image whose weights are all zero has loss 0.
 
     Args:
       values: [n, h, w, c].

@@ -15,7 +15,7 @@ MAX_WIDTH = 8  # the widest layers' filters, as a multiple of the first layer's
 
 
 def unet_depth(size: tuple[int, int]) -> int:
-    """How often both sides of `size` (height, width) can be halved, at most 8: the depth of the deepest U-Net for it.
+    """The depth of the deepest U-Net for a size (height, width): how often both sides can be halved, at most 8.
 
     Raises:
       ValueError: the depth is less than 3.

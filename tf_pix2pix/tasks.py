@@ -22,7 +22,7 @@ from tf_pix2pix import images
 
 LUMA = (0.299, 0.587, 0.114)  # ITU-R BT.601, as in Pillow and JPEG
 CANNY_THRESHOLDS = (0.1, 0.3)  # of the gradient by Sobel's kernels, where a step from black to white is 4
-HOLES = 4  # boxes in an image with holes, and as many strokes
+HOLES = 4  # boxes in an image with holes; there are also 4 strokes
 HOLE_VALUE = 0.0  # the color inside holes: mid-gray
 MAX_GRAY_CHROMA = 3 / 255  # of white: a photo in which no pixel exceeds it is gray
 
@@ -140,8 +140,8 @@ def input_maker(task: str | None, side, **settings) -> Callable[..., tf.Tensor] 
     from the photo's pixels, so that the same photo always gets the same input.
 
     Args:
-      task: a key of TASKS. None: there is nothing to make, and the function is None too.
-      side: a sides.Side, which says what the values of the photos, [h, w, c], mean; the input images have the same.
+      task: a key of TASKS, or None, for which the result is None.
+      side: the sides.Side of the photos, [h, w, c]; the input images have the same depth and value range.
       settings: the keyword arguments of the task's function.
     """
     if task is None:
@@ -156,7 +156,7 @@ def input_maker(task: str | None, side, **settings) -> Callable[..., tf.Tensor] 
 
 
 def is_gray(photo: np.ndarray) -> bool:
-    """Whether [h, w, c] has no colors, apart from the traces that JPEG may leave in a gray image."""
+    """Whether an image [h, w, c] is gray, apart from the traces of color that JPEG may leave."""
     colors = photo[:, :, : min(photo.shape[2], 3)].astype(np.float32)
     white = (images.DEPTHS[photo.dtype.name] or (0.0, np.abs(colors).max()))[1]
     return np.ptp(colors, axis=2).max() <= MAX_GRAY_CHROMA * white
@@ -180,7 +180,7 @@ def _outside_graph(function, image):
 
 
 def _holes(size, seed, share):
-    """bool [*size], True inside HOLES boxes and as many strokes, all of about the same area."""
+    """bool [*size], True inside HOLES boxes and HOLES strokes, all of about the same area."""
     height, width = tf.unstack(tf.cast(size, tf.float32))
     row, column = tf.range(height)[:, tf.newaxis] + 0.5, tf.range(width)[tf.newaxis, :] + 0.5
     area = share * height * width / (2 * HOLES)  # overlaps, and strokes across the border, reduce the total

@@ -3,9 +3,9 @@
 pix2pix check-data my_pairs                                         a folder of pairs
 pix2pix check-data my_pairs --input_dir=sketch --target_dir=photo   with more than two sub-folders
 pix2pix check-data facades --data_dir=/my/archives                  a published set
-pix2pix check-data my_photos --task=colorize                         photos, for a task
+pix2pix check-data my_photos --task=colorize                        photos, for a task
 
-Folders made by pix2pix prepare, shards too, are data sets as well. The report consists of
+A folder made by pix2pix prepare is a data set too, also of shards. The report consists of
 report.json, contact_sheet.png and, if the images of pairs are shifted, misregistration.png.
 The exit code is 1 if the data would harm training.
 """
@@ -14,7 +14,15 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from tf_pix2pix.cli.command import FLAGFILE, Flag, help_of, parse_flags, run_command, start_up_notes_hidden
+from tf_pix2pix.cli.command import (
+    FLAGFILE,
+    SIDE_FLAGS,
+    Flag,
+    help_of,
+    parse_flags,
+    run_command,
+    start_up_notes_hidden,
+)
 from tf_pix2pix.config import Size, TrainConfig, table_keys
 from tf_pix2pix.errors import InputError, RunError, format_list
 from tf_pix2pix.files import check_writable
@@ -25,15 +33,10 @@ def _flags() -> list[Flag]:
         Flag("output_dir", "the folder for the report, outside the data set", auto="data_check_DATASET"),
         Flag("task", "check photos, from which training makes the input images", choices=table_keys("tasks.TASKS")),
         Flag(
-            "crop_size",
-            "list images smaller than this: N or HEIGHTxWIDTH pixels",
-            Size,
-            auto="with --task training's default, otherwise no limit",
-            minimum=1,
+            "crop_size", "list smaller images: N or HEIGHTxWIDTH", Size, auto="no limit; 256x256 with --task", minimum=1
         ),
         Flag("data_dir", "folder of the published archives", auto="$TFDS_DATA_DIR or ~/tensorflow_datasets"),
-        Flag("input_dir", "sub-folder with the images of side A", auto="the first of two by name"),
-        Flag("target_dir", "sub-folder with the images of side B", auto="the second of two by name"),
+        *SIDE_FLAGS,
         Flag("mask_dir", "sub-folder with the masks of the training pairs"),
     ]
 
@@ -51,9 +54,6 @@ def _run(argv: list[str]) -> None:
         raise InputError(
             f"check-data requires one data set, a folder or a name, not {len(words)}; --help shows examples"
         )
-    for name, other in (("input_dir", "target_dir"), ("target_dir", "input_dir")):
-        if settings.get(name) and not settings.get(other):
-            raise InputError(f"--{name} requires --{other}")
     if settings.get("task"):
         settings.setdefault("crop_size", TrainConfig.crop_size)
     dataset = words[0]
@@ -66,12 +66,10 @@ def _run(argv: list[str]) -> None:
         from tf_pix2pix.data_check import check
     report = check(dataset, output, **settings)
     print("\n".join(_lines(report)))
-    titles = {"error": [], "warning": [], "note": []}
-    for finding in report["findings"]:
-        titles[finding["severity"]].append(finding["title"])
-    if titles["error"]:
-        raise RunError(f"{dataset} would harm training: {'; '.join(titles['error'])}")
-    print(f"{dataset} is fine" + ("; look at the warnings" if titles["warning"] else ""))
+    if errors := [finding["title"] for finding in report["findings"] if finding["severity"] == "error"]:
+        raise RunError(f"{dataset} would harm training: {'; '.join(errors)}")
+    has_warnings = any(finding["severity"] == "warning" for finding in report["findings"])
+    print(f"{dataset} is fine" + ("; look at the warnings" if has_warnings else ""))
 
 
 def _lines(report: dict[str, Any]) -> Iterator[str]:

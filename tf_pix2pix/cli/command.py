@@ -1,4 +1,4 @@
-"""What the subcommands share: flags and their help, exit codes, and errors as one line on stderr."""
+"""Shared by the subcommands: flags and their help, exit codes, and errors as one line on stderr."""
 
 import contextlib
 import difflib
@@ -30,7 +30,7 @@ def run_command(
     """Runs a command and returns its exit code: 0 done or stopped on request, 1 failed, 2 wrong usage or input."""
     argv = sys.argv if argv is None else argv
     sys.stdout.reconfigure(line_buffering=True)  # a log file shows each line as it is written
-    warnings.filterwarnings("ignore", module="PIL")  # it warns of damaged metadata; damaged images are errors
+    warnings.filterwarnings("ignore", module="PIL")  # of damaged metadata; a damaged image is an error
     try:
         signal.signal(signal.SIGTERM, signal.default_int_handler)  # as Ctrl-C
         if any(argument in ("--help", "-h", "-help", "--helpfull") for argument in argv[1:]):
@@ -63,9 +63,9 @@ def _fail(error: Exception | str, code: int) -> int:
 
 @contextlib.contextmanager
 def start_up_notes_hidden() -> Iterator[None]:
-    """Hides what TensorFlow's libraries write to stderr while they are loaded, unless loading fails.
+    """Hides the messages that TensorFlow's libraries write to stderr while they load, unless loading fails.
 
-    They write before any log level is in force, so the file descriptor itself is redirected.
+    They write before any log level applies, so the file descriptor itself is redirected.
     """
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     with tempfile.TemporaryFile() as notes:
@@ -85,21 +85,18 @@ def start_up_notes_hidden() -> Iterator[None]:
 
 @dataclass(frozen=True)
 class Flag:
-    """A flag of a command.
-
-    kind is str, int, float, bool, Size, Range or list (words separated by commas). auto describes what happens without
-    the flag if default is None. minimum and maximum are limits of whole numbers and sizes.
-    """
+    """A flag of a command."""
 
     name: str
-    text: str
-    kind: Any = str
+    text: str  # the help text
+    kind: Any = str  # str, int, float, bool, Size, Range or list (words separated by commas)
     default: Any = None
     choices: Sequence[str] | None = None  # None allows any value
-    auto: str = ""
-    minimum: int | None = None
+    auto: str = ""  # the meaning of the default None
+    minimum: int | None = None  # of a whole number or a size
     maximum: int | None = None
     required: bool = False
+    requires: str = ""  # another flag, without which this one has no effect
 
     def help_entry(self) -> list[str]:
         text = self.text + (f" ({', '.join(self.choices)})" if self.choices else "")
@@ -112,6 +109,10 @@ class Flag:
 
 
 FLAGFILE = Flag("flagfile", "read more flags from this file, one a line")  # absl reads it
+SIDE_FLAGS = [
+    Flag("input_dir", "sub-folder with the images of side A", auto="the first of two by name", requires="target_dir"),
+    Flag("target_dir", "sub-folder with the images of side B", auto="the second of two by name", requires="input_dir"),
+]
 
 
 def help_of(doc: str, sections: dict[str, Sequence[Flag]]) -> str:
@@ -126,13 +127,10 @@ def help_of(doc: str, sections: dict[str, Sequence[Flag]]) -> str:
 def parse_flags(
     argv: list[str], command_flags: Sequence[Flag], first: str | None = None
 ) -> tuple[dict[str, Any], list[str]]:
-    """Parses a command line.
+    """Parses a command line -> the values of the given flags, by name, and the other words.
 
     Args:
-      first: for a command of flags only, the flag that a word without one was probably meant for.
-
-    Returns:
-      The values of the flags that were given, by name, and the other words.
+      first: for a command without other words: the flag to suggest for such a word.
 
     Raises:
       InputError: a flag is unknown, malformed, out of its limits, or missing.
@@ -165,6 +163,8 @@ def parse_flags(
             raise InputError(f"--{flag.name} is missing; --help shows examples")
         if value is not None:
             _check(flag, value)
+            if flag.requires and not given.get(flag.requires):
+                raise InputError(f"--{flag.name} requires --{flag.requires}")
     return given, words
 
 
@@ -182,12 +182,12 @@ def _check(flag: Flag, value: Any) -> None:
 
 
 def nearest(word: str, names: Sequence[str]) -> str | None:
-    """Returns the name that a misspelt word was probably meant for, if any is near."""
+    """Returns the name that is most like a misspelt word, if one is like it."""
     return next(iter(difflib.get_close_matches(word, names, n=1)), None)
 
 
 class _Parser(flags.ArgumentParser):
-    """Converts the text of a flag. absl calls it with a converted value too."""
+    """Converts the text of a flag. absl also calls it with a value that is converted already."""
 
     def __init__(self, kind: Any):
         self._convert, self._must_be = _CONVERTERS[kind]

@@ -11,14 +11,7 @@ A file that differs is not exported. A SavedModel becomes the next version: OUTP
 import math
 from typing import Any
 
-from tf_pix2pix.cli.command import (
-    FLAGFILE,
-    Flag,
-    help_of,
-    parse_flags,
-    run_command,
-    start_up_notes_hidden,
-)
+from tf_pix2pix.cli.command import FLAGFILE, Flag, help_of, parse_flags, run_command, start_up_notes_hidden
 from tf_pix2pix.config import Size, table_keys
 from tf_pix2pix.errors import InputError
 
@@ -37,22 +30,16 @@ def _flags() -> list[Flag]:
             auto="all that stay close enough to the run",
         ),
         Flag(
-            "tflite_size",
-            "image size of TFLite files: N or HEIGHTxWIDTH pixels; 0: any size",
-            Size,
-            auto="the training size",
+            "tflite_size", "image size of TFLite files: N or HEIGHTxWIDTH; 0: any size", Size, auto="the training size"
         ),
         Flag(
-            "batch_sizes",
-            "batch sizes for which a server prepares the SavedModel when it starts",
-            list,
-            ["1", "2", "4", "8"],
+            "batch_sizes", "batch sizes that a server warms up when it loads the SavedModel", list, ["1", "2", "4", "8"]
         ),
         Flag(
             "max_pixels",
             "the served model refuses images with more pixels",
             int,
-            auto="what 2 GB of memory allow",
+            auto="as many as fit in 2 GB",
             minimum=1,
         ),
         Flag("overwrite", "replace files of the same name in --output_dir", bool, False),
@@ -74,9 +61,8 @@ def _run(argv: list[str]) -> None:
         if name in given and required not in settings["format"]:
             raise InputError(f"--{name} requires --format={required}")
     if not all(size.isdecimal() and int(size) for size in settings["batch_sizes"]):
-        raise InputError(
-            f"--batch_sizes={','.join(settings['batch_sizes'])}: must be whole numbers from 1, as in 1,2,4"
-        )
+        sizes = ",".join(settings["batch_sizes"])
+        raise InputError(f"--batch_sizes={sizes}: must be whole numbers from 1, as in 1,2,4")
     with start_up_notes_hidden():
         from tf_pix2pix.exporting import export
         from tf_pix2pix.exporting.artifact import Options
@@ -97,32 +83,16 @@ def _run(argv: list[str]) -> None:
     print(_table(rows))
 
 
-def _similarity(row: Any) -> str:
-    if row.agreement is not None:
-        return f"{100 * row.agreement:.2f}"
-    return "equal" if math.isinf(row.psnr) else f"{row.psnr:.1f}"
-
-
 def _table(rows: list[Any]) -> str:
     """The exported files, and how close each is to the run's own images, as a table for the terminal."""
     error = f"max error, of {rows[0].levels:g}" if rows else "max error"
     similarity = "same class, %" if rows and rows[0].agreement is not None else "PSNR to run, dB"
-    titles = ("file", "run by", "MB", "ms per image", error, similarity, "L1 to target")
-    cells = [
-        (
-            str(row.path),
-            row.reader,
-            f"{row.megabytes:.1f}",
-            f"{row.milliseconds:.0f}",
-            f"{row.max_difference}",
-            _similarity(row),
-            f"{row.l1:.3f}",
-        )
-        for row in rows
-    ]
-    widths = [max(map(len, column)) for column in zip(titles, *cells, strict=True)]
-    lines = [
-        "  ".join(cell.ljust(width) if column < 2 else cell.rjust(width) for column, (cell, width) in enumerate(zipped))
-        for zipped in (zip(line, widths, strict=True) for line in (titles, *cells))
-    ]
-    return "\n".join(lines)
+    lines = [("file", "run by", "MB", "ms per image", error, similarity, "L1 to target")]
+    for row in rows:
+        psnr = "equal" if math.isinf(row.psnr) else f"{row.psnr:.1f}"
+        closeness = psnr if row.agreement is None else f"{100 * row.agreement:.2f}"
+        numbers = f"{row.megabytes:.1f}", f"{row.milliseconds:.0f}", f"{row.max_difference}", closeness, f"{row.l1:.3f}"
+        lines.append((str(row.path), row.reader, *numbers))
+    widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
+    formats = [f"{{:{'<' if column < 2 else '>'}{width}}}" for column, width in enumerate(widths)]
+    return "\n".join("  ".join(formats).format(*line) for line in lines)

@@ -4,7 +4,7 @@ pix2pix prepare combine photos/ labels/ --output=pairs    two folders -> side-by
 pix2pix prepare cut pairs/ --output=two_folders           side-by-side files -> folders A and B
 pix2pix prepare resize pairs/ --size=256 --output=small   all images to one size
 pix2pix prepare split pairs/ --fractions=0.8,0.1,0.1 --group='^(scene[0-9]+)' --output=split_pairs
-pix2pix prepare shards pairs/ --output=shards             few large files, from which training reads
+pix2pix prepare shards pairs/ --output=shards             a few large files that training reads
 
 A data set is a folder of side-by-side files, or a folder with two sub-folders of images paired by
 name; either may be divided into train, val and test. Images are written as PNG (TIFF and NPY keep
@@ -15,32 +15,37 @@ interruption. pix2pix prepare OPERATION --help shows the flags of one operation.
 import sys
 from typing import Any
 
-from tf_pix2pix.cli.command import FLAGFILE, Flag, help_of, nearest, parse_flags, run_command, start_up_notes_hidden
+from tf_pix2pix.cli.command import (
+    FLAGFILE,
+    SIDE_FLAGS,
+    Flag,
+    help_of,
+    nearest,
+    parse_flags,
+    run_command,
+    start_up_notes_hidden,
+)
 from tf_pix2pix.config import Size, table_keys
 from tf_pix2pix.errors import InputError
 
 OPERATIONS = {
-    "combine": "FOLDER_A FOLDER_B, or one FOLDER with both: joins each pair into one file, A left",
+    "combine": "FOLDER_A FOLDER_B, or one FOLDER with both: joins each pair into one file, A on the left",
     "cut": "FOLDER: cuts side-by-side files into two folders",
     "resize": "FOLDER: resizes all images to one size, each half of a side-by-side file by itself",
     "split": "FOLDER: distributes the pairs to train, val and test; copies files byte for byte",
-    "shards": "FOLDER: packs the files, byte for byte, into few large ones for --dataset=SHARDS",
+    "shards": "FOLDER: packs the files, byte for byte, into a few large ones for --dataset=SHARDS",
 }
 
 
 def _flags(operation: str) -> list[Flag]:
     methods = table_keys("images.RESIZE_METHODS")
-    sides = [
-        Flag("input_dir", "sub-folder with the images of side A", auto="the first of two by name"),
-        Flag("target_dir", "sub-folder with the images of side B", auto="the second of two by name"),
-    ]
     quality = Flag(
         "quality", "write JPEG files as JPEG of this quality, 1 to 100", int, auto="as PNG", minimum=1, maximum=100
     )
     photos = Flag("photos", "the files are photos for train --task, not side-by-side pairs", bool, False)
     method = "nearest for palettes, otherwise bicubic"
     own = {
-        "combine": [*sides, quality],
+        "combine": [*SIDE_FLAGS, quality],
         "cut": [Flag("sides", "names of the two folders", list, ["A", "B"]), quality],
         "resize": [
             Flag("size", "size of each side of a pair: N or HEIGHTxWIDTH pixels", Size, minimum=1),
@@ -48,22 +53,20 @@ def _flags(operation: str) -> list[Flag]:
             Flag("resize_a", "resize method of side A; label maps need nearest", choices=methods, auto=method),
             Flag("resize_b", "resize method of side B; label maps need nearest", choices=methods, auto=method),
             photos,
-            *sides,
+            *SIDE_FLAGS,
             quality,
         ],
         "split": [
             Flag("fractions", "shares of train, val and test", list, ["0.8", "0.1", "0.1"]),
             Flag("counts", "instead of --fractions: numbers of pairs; one may be 'rest', as in rest,100,100", list),
             Flag(
-                "group",
-                "regular expression on file names without their ending: pairs with the same match stay together; "
-                "if it has parentheses, only their part of the match counts",
+                "group", "regular expression: pairs whose names match with the same text (in parentheses) stay together"
             ),
             Flag("seed", "random seed of the split", int, 0),
             Flag("hard_link", "hard-link the files instead of copying them; saves disk space", bool, False),
-            *sides,
+            *SIDE_FLAGS,
         ],
-        "shards": [Flag("shard_mb", "approximate size of a shard in MB", int, 128, minimum=1), photos, *sides],
+        "shards": [Flag("shard_mb", "approximate size of a shard in MB", int, 128, minimum=1), photos, *SIDE_FLAGS],
     }
     output = Flag("output", "the folder to make", required=True)
     overwrite = Flag("overwrite", "replace what this operation wrote into the folder before", bool, False)
@@ -87,18 +90,14 @@ def _run(argv: list[str]) -> None:
     operation = argv[1] if len(argv) > 1 else None
     if operation not in OPERATIONS:
         near = operation and nearest(operation, [*OPERATIONS])
-        problem = (
-            f"unknown operation {operation}; {f'did you mean {near}? ' if near else ''}"
-            if operation
-            else "the operation is missing; "
-        )
-        raise InputError(f"{problem}choose one of {', '.join(OPERATIONS)}; --help shows examples")
+        problem = f"unknown operation {operation}" if operation else "the operation is missing"
+        guess = f"did you mean {near}? " if near else ""
+        raise InputError(f"{problem}; {guess}choose one of {', '.join(OPERATIONS)}; --help shows examples")
     given, folders = parse_flags([argv[0], *argv[2:]], _flags(operation))
     settings = {flag.name: flag.default for flag in _flags(operation)} | given
     if not folders or len(folders) > (2 if operation == "combine" else 1):
-        raise InputError(
-            f"{operation} requires one folder{' or two' if operation == 'combine' else ''}, not {len(folders)}"
-        )
+        number = "one folder or two" if operation == "combine" else "one folder"
+        raise InputError(f"{operation} requires {number}, not {len(folders)}")
     _check(operation, given, settings, folders)
     with start_up_notes_hidden():
         from tf_pix2pix import preparing
@@ -108,11 +107,8 @@ def _run(argv: list[str]) -> None:
 
 def _check(operation: str, given: dict[str, Any], settings: dict[str, Any], folders: list[str]) -> None:
     """Converts the words of lists into values. Raises InputError if flags contradict each other."""
-    for name, other in (("input_dir", "target_dir"), ("target_dir", "input_dir")):
-        if name in given and other not in given:
-            raise InputError(f"--{name} requires --{other}")
     if "input_dir" in given and len(folders) == 2:
-        raise InputError("--input_dir and --target_dir require one folder; of two folders the first is A")
+        raise InputError("--input_dir and --target_dir require one folder; pass that, or leave the flags out")
     if "input_dir" in given and settings.get("photos"):
         raise InputError("--photos does not work with --input_dir and --target_dir; leave them out")
     if operation == "cut":
@@ -132,7 +128,7 @@ def _check(operation: str, given: dict[str, Any], settings: dict[str, Any], fold
 
 
 def _numbers(name: str, words: list[str], kind: type) -> list[float | int | None]:
-    """Converts two or three words to numbers; of counts, 'rest' becomes None."""
+    """Converts two or three words to numbers; the word 'rest' among counts becomes None."""
     try:
         numbers = [None if kind is int and word == "rest" else kind(word) for word in words]
     except ValueError:

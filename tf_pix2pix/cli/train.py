@@ -4,7 +4,7 @@ pix2pix train --dataset=synthetic_facades --preset=demo   the built-in set: minu
 pix2pix train --dataset=facades                           a published set, with the paper's settings
 pix2pix train --dataset=my_pairs --output_dir=runs/mine   your own pairs
 pix2pix train --dataset=my_photos --task=colorize         photos; the inputs are made from them
-pix2pix train --config=runs/mine/config.json --norm=batch --output_dir=runs/b   as mine, changed
+pix2pix train --config=runs/mine/config.json --norm=batch --output_dir=runs/b   with mine's settings
 """
 
 import dataclasses
@@ -59,7 +59,7 @@ def sections() -> dict[str, list[Flag]]:
         Flag(
             "preset",
             f"the settings to start from: {', '.join(PRESETS)}",
-            auto="that of a published data set, then that of the task",
+            auto="the preset of a published data set, then of the task",
         ),
         Flag("config", "config.json of another run: start from its settings, which other flags override"),
         FLAGFILE,
@@ -91,9 +91,7 @@ def parse(argv: list[str]) -> tuple[TrainConfig, str]:
     if preset is not None and preset not in PRESETS:
         raise InputError(f"--preset={preset}: must be one of {', '.join(PRESETS)}")
     if preset and path:
-        raise InputError(
-            f"--preset={preset}: has no effect with --config, which sets every field; leave one of them out"
-        )
+        raise InputError(f"--preset={preset}: has no effect with --config, which sets every field; leave one out")
     settings = _read_config(path, given) if path else _from_presets(given, preset)
     if "epochs" in given:
         settings.pop("steps", None)

@@ -18,14 +18,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-from tf_pix2pix.cli.command import (
-    FLAGFILE,
-    Flag,
-    help_of,
-    parse_flags,
-    run_command,
-    start_up_notes_hidden,
-)
+from tf_pix2pix.cli.command import FLAGFILE, Flag, help_of, parse_flags, run_command, start_up_notes_hidden
 from tf_pix2pix.errors import InputError, RunError, format_list
 
 FLAGS = [
@@ -35,7 +28,7 @@ FLAGS = [
         "output_format",
         "file format of the results",
         choices=("png", "tiff", "npy"),
-        auto="that of the file --output, otherwise npy for floats and png for all else",
+        auto="the ending of --output, otherwise npy for floats and png for all else",
     ),
     Flag("checkpoint", "checkpoint of a run: best (on the validation split), latest, or a step", default="best"),
     Flag(
@@ -50,19 +43,20 @@ FLAGS = [
         "with --side_by_side: AtoB translates the left half, BtoA the right one",
         choices=("AtoB", "BtoA"),
         auto="as in training",
+        requires="side_by_side",
     ),
     Flag("make_inputs", "the images are photos: make the inputs from them, as training with --task does", bool, False),
-    Flag("enlarge", "super_resolution: enlarge small images by the factor of the training", bool, False),
+    Flag("enlarge", "super_resolution: enlarge the images by --task_scale of the training", bool, False),
     Flag("samples", "number of variants of each image, with dropout as noise (run directories only)", int, minimum=1),
-    Flag("noise_seed", "random seed of the variants", int, 0),
+    Flag("noise_seed", "random seed of the variants", int, 0, requires="samples"),
     Flag(
         "max_pixels",
         "translate images with more pixels in overlapping tiles",
         int,
-        auto="what 2 GB of memory allow",
+        auto="as many as fit in 2 GB of memory",
         minimum=1,
     ),
-    Flag("overwrite", "translate images again that were translated before", bool, False),
+    Flag("overwrite", "translate again; without, images that were translated before are skipped", bool, False),
 ]
 
 
@@ -76,9 +70,6 @@ def _run(argv: list[str]) -> None:
     settings = {flag.name: flag.default for flag in FLAGS} | given
     if not words:
         raise InputError("no images given: name files, folders or patterns after the flags; --help shows examples")
-    for name, other in (("direction", "side_by_side"), ("noise_seed", "samples")):
-        if name in given and not settings[other]:
-            raise InputError(f"--{name} requires --{other}")
     model = Path(settings["model"])
     if "checkpoint" in given and model.exists() and not (model / "config.json").exists():
         raise InputError("--checkpoint requires a run directory as --model")
@@ -100,7 +91,7 @@ def _run(argv: list[str]) -> None:
 
 
 def _image_files(words: Sequence[str], extensions: Sequence[str]) -> Iterator[Path]:
-    """Yields the image files that files, folders and patterns name, each once."""
+    """Yields the image files among the words, which are files, folders and patterns; each file once."""
     seen = set()
     for word in words:
         path = Path(word)
@@ -142,7 +133,7 @@ def _ending(settings: dict[str, Any], sides) -> str:
 def _outputs(
     paths: list[Path], words: list[str], output: Path, samples: int | None, ending: str
 ) -> dict[Path, list[Path]]:
-    """Returns the result files of each image. Raises InputError if two coincide, or one is also an input."""
+    """Returns the result files of each image. Raises InputError if two are the same, or one is also an input."""
     if output.suffix == ending and not output.is_dir():
         if len(words) > 1 or len(paths) > 1 or Path(words[0]).is_dir():
             raise InputError(f"--output={output}: one file for several images; choose a folder")
@@ -198,7 +189,7 @@ def _translate_all(translator, jobs: dict[Path, list[Path]], settings: dict[str,
     print(f"translated {len(jobs) - len(failed)} of {len(jobs)} images into {settings['output']}")
     if with_unknown_colors:
         print(
-            f"{len(with_unknown_colors)} have colors that the model's palette lacks; the nearest were used instead: "
+            f"{len(with_unknown_colors)} have colors that the model's palette lacks, replaced by the nearest: "
             f"{format_list(with_unknown_colors, most=3)}",
             file=sys.stderr,
         )

@@ -21,7 +21,7 @@ _AS_FILES = "as in the files"
 class TrainConfig:
     """The settings of one training run. Sizes are (height, width) in pixels.
 
-    None means "taken from the data or from other fields". A heading starts a section of `train --help`.
+    None means that the data or other fields decide. A heading starts a section of `train --help`.
 
     Raises:
       InputError: a value is not allowed, or two values contradict each other.
@@ -34,14 +34,10 @@ class TrainConfig:
         auto="$TFDS_DATA_DIR or ~/tensorflow_datasets",
         may_change=True,
     )
-    input_dir: str | None = option(
-        None, "sub-folder of --dataset with the images of side A", auto="the first of two by name"
-    )
-    target_dir: str | None = option(
-        None, "sub-folder of --dataset with the images of side B", auto="the second of two by name"
-    )
+    input_dir: str | None = option(None, "sub-folder with the images of side A", auto="the first of two by name")
+    target_dir: str | None = option(None, "sub-folder with the images of side B", auto="the second of two by name")
     mask_dir: str | None = option(
-        None, "sub-folder of --dataset with gray masks, which weight the pixels of the L1 loss or cross-entropy"
+        None, "sub-folder with gray masks that weight the pixels in the L1 loss or cross-entropy"
     )
     direction: str = option(
         "AtoB", "translate A to B or B to A; A is the left half or the first sub-folder", choices=("AtoB", "BtoA")
@@ -57,18 +53,16 @@ class TrainConfig:
     input_range: Range | None = option(
         None,
         "LOW,HIGH: the input values that become -1 and 1; values outside are clipped",
-        auto="the full range of 8 or 16 bits; for floats the extremes of the training images",
+        auto="all values of 8 or 16 bits; for floats the extremes of the training images",
     )
     output_range: Range | None = option(None, "LOW,HIGH: the same for the target images", auto="likewise")
     input_encoding: str = option(
-        "colors",
-        "the networks' input: colors, or one channel for each color of a palette",
-        choices=("colors", "onehot"),
+        "colors", "the networks' input: colors, or one channel for each palette color", choices=("colors", "onehot")
     )
     target_encoding: str = option(
         "colors",
-        "the generator's output: colors, or a class of the palette for each pixel (trained by cross-entropy instead of "
-        "L1; the best checkpoint has the highest mean IoU)",
+        "the generator's output: colors, or a palette class for each pixel (trained by cross-entropy; the best "
+        "checkpoint has the highest mean IoU)",
         choices="losses.TARGET_LOSSES",
     )
     palette: str | None = option(
@@ -82,13 +76,10 @@ class TrainConfig:
     )
     task_scale: int | None = option(None, "factor of the enlargement: 2, 4 or 8", auto=task_defaults("task_scale"))
     task_sigma: float | None = option(
-        None,
-        "sigma of the blur in pixels, or of the noise in 8-bit levels",
-        auto=task_defaults("task_sigma"),
-        minimum=0.1,
+        None, "blur in pixels, or noise in 8-bit levels (sigma)", auto=task_defaults("task_sigma"), minimum=0.1
     )
     task_share: float | None = option(
-        None, "share of the image to mask", auto=task_defaults("task_share"), minimum=0.01
+        None, "share of the image in holes", auto=task_defaults("task_share"), minimum=0.01
     )
     max_bad_images: int = option(0, "skip up to N unreadable pairs; fail beyond that", minimum=0)
     cache_gb: float = option(2.0, "keep up to N GB of decoded images in memory", minimum=0, may_change=True)
@@ -97,19 +88,19 @@ class TrainConfig:
     crop_size: Size = option(
         (256, 256), "size of the training images: N or HEIGHTxWIDTH pixels", heading="Sizes and jitter", minimum=1
     )
-    jitter: bool = option(True, "resize to --load_size, then crop at random; without: resize to --crop_size")
+    jitter: bool = option(True, "resize to --load_size and crop at random; otherwise resize to --crop_size")
     load_size: Size | None = option(
         None, "size before the random crop: N or HEIGHTxWIDTH pixels", auto="286/256 of --crop_size", minimum=1
     )
     fit: str = option(
         "stretch",
-        "how to resize to --load_size: stretch, cover (same proportions), or not at all",
+        "how to resize to --load_size: stretch, cover (keep proportions), or none (do not resize)",
         choices=("stretch", "cover", "none"),
     )
     flip: bool = option(True, "mirror half of the training pairs")
     resize_a: str = option(
         "bicubic",
-        "resize method of side A; label maps need nearest (palettes always use it)",
+        "resize method of side A; choose nearest for label maps (palettes always use it)",
         choices="images.RESIZE_METHODS",
     )
     resize_b: str = option("bicubic", "resize method of side B, likewise", choices="images.RESIZE_METHODS")
@@ -123,13 +114,11 @@ class TrainConfig:
         auto="as many as --crop_size allows, up to 8; ResNet: 6, or 9 from 256 pixels on",
         minimum=1,
     )
-    skips: bool = option(True, "skip connections of the U-Net; without: the paper's encoder-decoder")
+    skips: bool = option(True, "skip connections of the U-Net; otherwise it is the paper's encoder-decoder")
     residual: bool = option(False, "the generator predicts the difference from the input to the target image")
     dropout: float = option(0.5, "dropout rate of the generator, its source of noise", minimum=0)
     norm: str = option("instance", "normalization in both networks", choices="layers.NORMS")
-    upsampling: str = option(
-        "transpose", "transposed convolution, or nearest resize + convolution", choices="layers.UPSAMPLINGS"
-    )
+    upsampling: str = option("transpose", "transposed or resize convolution", choices="layers.UPSAMPLINGS")
     initializer: str = option("normal", "initial weights of the convolutions", choices="layers.INITIALIZERS")
 
     # Paper, section 3.3 and appendix 6.1.2.
@@ -159,13 +148,13 @@ class TrainConfig:
     beta_2: float = option(0.999, "Adam's beta_2", minimum=0)
     schedule: str = option(
         "constant",
-        "learning rate: constant, or linear: falling to zero over the second half",
+        "course of the learning rate: constant, or falling linearly to zero over the second half",
         choices=("constant", "linear"),
     )
     ema_decay: float = option(
         0.0,
-        "decay of a moving average of the generator's weights, which samples and exports then use; at most "
-        "(1 + n) / (4 + n) at step n; 0: off",
+        "decay of a moving average of the generator's weights, from which samples and exports are made; at step n at "
+        "most (1 + n) / (4 + n); 0: no average",
         minimum=0,
     )
     precision: str = option(
@@ -187,30 +176,26 @@ class TrainConfig:
     def __post_init__(self):
         for field in dataclasses.fields(self):
             object.__setattr__(self, field.name, valid_value(field, getattr(self, field.name)))
-        self._fill_in()
-        check_together(self)
-
-    def _fill_in(self) -> None:
-        """Sets the task's settings to their defaults, so that a run's config records them."""
-        for name, defaults in TASK_SETTINGS.items():
+        for name, defaults in TASK_SETTINGS.items():  # filled in, so that a run's config records them
             if self.task in defaults and getattr(self, name) is None:
                 object.__setattr__(self, name, defaults[self.task])
+        check_together(self)
 
     @property
     def jitter_size(self) -> Size:
-        """The size before the crop (the smallest, if fit is none): load_size, or 286/256 of crop_size (the paper's)."""
+        """The size before the crop: load_size, or 286/256 of crop_size (the paper's); with fit=none the least size."""
         if not self.jitter or self.fit == "none":
             return self.crop_size
         height, width = (round(side * 286 / 256) for side in self.crop_size)
         return self.load_size or (height, width)
 
     def total_steps(self, train_pairs: int) -> int:
-        """The steps of a run over so many training pairs."""
+        """The steps of a run with this number of training pairs."""
         return self.steps or math.ceil(self.epochs * train_pairs / self.batch_size)
 
     @property
     def resize_methods(self) -> tuple[str, str]:
-        """How inputs and targets are resized; with a task both as targets, which the inputs are made from."""
+        """The resize methods of inputs and targets; with a task both have the targets' method."""
         a_to_b = self.direction == "AtoB"
         input_method, target_method = (self.resize_a, self.resize_b) if a_to_b else (self.resize_b, self.resize_a)
         return (target_method, target_method) if self.task else (input_method, target_method)
@@ -239,15 +224,15 @@ class TrainConfig:
         return {name.removeprefix("task_"): value for name, value in settings.items() if value is not None}
 
     def to_json(self) -> dict[str, Any]:
-        """The fields, and the version of the format."""
+        """The fields and the format version, as in config.json."""
         return {"format_version": FORMAT_VERSION, **dataclasses.asdict(self)}
 
     @classmethod
     def from_json(cls, value: Any) -> "TrainConfig":
-        """The config that `to_json` returned. A field that it lacks means the behavior from before there was the field.
+        """The config that `to_json` wrote. A missing field, newer than the file, means the behavior without it.
 
         Raises:
-          InputError: the value is not such a config, or of another version.
+          InputError: the value is not such a config, or has another format version.
         """
         if not isinstance(value, dict):
             raise InputError("not a config of tf_pix2pix; expected a JSON object")

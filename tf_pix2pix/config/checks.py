@@ -1,7 +1,7 @@
-"""Which configs are valid: each value by itself, then the values together.
+"""Checks of a config: each value by itself, then the values together.
 
-Every message begins with the field, as NAME=VALUE, and names other fields in the same way: the command line writes them
-as flags.
+Every message begins with the field, as NAME=VALUE, and names other fields in the same way. The command line turns them
+into flags.
 """
 
 import dataclasses
@@ -16,7 +16,7 @@ MAX_SEED = 2**31 - 1  # TensorFlow's seeds are int32, and the discriminator's se
 
 
 def valid_value(field: dataclasses.Field, value: Any) -> Any:
-    """Returns a field's value, a range as floats. Raises InputError if the field does not allow it."""
+    """Returns a field's value, with a range as floats. Raises InputError if the field does not allow it."""
     if value is None and type(None) in get_args(field.type):
         return None
     if not _has_kind(value, kind(field)):
@@ -72,11 +72,11 @@ def check_together(config) -> None:
             raise InputError(f"{given(name)}: must be 1 (gray), 3 (RGB) or 4 (RGBA)")
     if config.load_size and (not config.jitter or config.fit == "none"):
         other = given("fit" if config.jitter else "jitter")
-        raise InputError(f"{given('load_size')}: has no effect with {other}; leave one of them out")
+        raise InputError(f"{given('load_size')}: has no effect with {other}; leave one out")
     if config.seed >= MAX_SEED:
         raise InputError(f"{given('seed')}: must be below {MAX_SEED}")
     if config.samples > config.eval_pairs:
-        raise InputError(f"{given('samples')}: must not exceed {given('eval_pairs')}, which the samples are part of")
+        raise InputError(f"{given('samples')}: must not exceed {given('eval_pairs')}; lower it or raise eval_pairs")
     if config.adversarial_loss == "wgan-gp" and config.norm == "batch":
         raise InputError(
             "norm=batch: does not work with adversarial_loss=wgan-gp, whose gradient penalty treats each example alone "

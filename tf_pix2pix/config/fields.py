@@ -26,8 +26,8 @@ def option(
     Args:
       text: the help text.
       auto: the meaning of the default None.
-      heading: starts a new section of `train --help`; the fields after this one belong to it too.
-      choices: the allowed values, or "module.TABLE": the keys of that dict of the package.
+      heading: title of a section of `train --help` that begins with this field.
+      choices: the allowed values; or "module.TABLE", a dict of the package whose keys are allowed.
       minimum: the smallest allowed value.
       may_change: a resumed run may change the value.
     """
@@ -54,7 +54,7 @@ def kind(field: dataclasses.Field) -> Any:
 
 
 def format_value(value: Any) -> str:
-    """Writes a field's value as its flag accepts it: a size as HEIGHTxWIDTH, a range as LOW,HIGH."""
+    """Formats a field's value as its flag accepts it: a size as HEIGHTxWIDTH, a range as LOW,HIGH."""
     if isinstance(value, tuple):
         return ("," if isinstance(value[0], float) else "x").join(map(str, value))
     return str(value)
@@ -69,7 +69,7 @@ def choices(field: dataclasses.Field) -> tuple[str, ...] | None:
 def table_keys(table: str) -> tuple[str, ...]:
     """Returns the keys of a dict of the package, "module.TABLE", from its source code.
 
-    Importing the module would load TensorFlow, for seconds, before `--help` or a misspelt name is answered.
+    Importing the module would load TensorFlow, and `--help` would take seconds.
     """
     module, name = table.rsplit(".", 1)
     path = Path(__file__).parents[1] / module.replace(".", "/")

@@ -1,4 +1,4 @@
-"""Default settings: of each task (TASK_SETTINGS) and of each preset (PRESETS), the paper's among them."""
+"""Default settings of the tasks (TASK_SETTINGS) and of the presets (PRESETS), among them the paper's."""
 
 from typing import Any
 
@@ -9,7 +9,7 @@ TASK_SETTINGS: dict[str, dict[str, Any]] = {
     "task_share": {"inpaint": 0.2},
 }
 
-# A restoration must not invent detail: no adversarial loss, no noise. benchmarks/tasks.py measures it.
+# A restoration must not invent detail: no adversarial loss, no dropout. benchmarks/tasks.py measures it.
 _RESTORING = dict(dropout=0.0, gan_weight=0.0, learning_rate=1e-3, schedule="linear")
 
 # One row for each published model (paper, appendix 6.2). Side A is the left half of a file.
@@ -19,7 +19,7 @@ PRESETS: dict[str, dict[str, Any]] = {
     "maps": dict(direction="AtoB", epochs=200, batch_size=1),
     "edges2shoes": dict(direction="AtoB", epochs=15, batch_size=4, jitter=False, flip=False),
     "edges2handbags": dict(direction="AtoB", epochs=15, batch_size=4, jitter=False, flip=False),
-    # The direction is a guess: no source at hand tells which half of the published files is the day.
+    # The direction is a guess: no source at hand says which half of the published files is the day.
     "night2day": dict(direction="AtoB", epochs=17, batch_size=4),
     # Your own pairs: label maps to photos, low to high resolution, one style to another. Averaged weights improve every
     # metric on real label maps (README). Anatomy has a left and a right: no flip.
@@ -32,7 +32,7 @@ PRESETS: dict[str, dict[str, Any]] = {
     # Residual where the network adds detail; for denoise it does not help: a U-Net cannot reproduce each pixel's noise.
     **{task: dict(task=task, residual=True, **_RESTORING) for task in ("super_resolution", "deblur")},
     **{task: dict(task=task, **_RESTORING) for task in ("denoise", "inpaint")},
-    # Not published models: the built-in set, and a result after minutes on a plain CPU.
+    # The built-in set, and a result after minutes on a plain CPU.
     "synthetic_facades": dict(direction="BtoA", resize_b="nearest", epochs=200, batch_size=1),
     "demo": dict(
         direction="BtoA",

@@ -1,4 +1,4 @@
-"""Faster forms of what the networks and the optimizer compute, with the same results up to float32 rounding.
+"""Faster forms of the networks' and the optimizer's computations; the results are equal up to float32 rounding.
 
 Nothing else in the package is written for speed. Importing this package loads no TensorFlow.
 

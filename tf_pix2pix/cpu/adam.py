@@ -1,4 +1,4 @@
-"""Adam in one pass over weights and moments, and Keras' own where that is not possible."""
+"""Adam in one pass over weights and moments, or Keras' own where that is not possible."""
 
 import warnings
 

@@ -1,7 +1,7 @@
-"""The 4x4 convolutions of the paper's networks: the same sums in the order a CPU is fastest with.
+"""The 4x4 convolutions of the paper's networks: the same sums, in the order that is fastest on a CPU.
 
 `convolve` maps a large image to a small one, `convolve_transposed` is its adjoint, and `kernel_gradient` is the
-derivative of both with respect to their kernel. Each one's gradient consists of the other two, so all can be
+derivative of both with respect to their kernel. The gradients of each are the other two, so all can be
 differentiated any number of times. While TensorFlow traces them, they choose a form by shape:
 
 - Stride 2, and the patches under the kernel hold no more values than the kernel: a matrix product with the patches.

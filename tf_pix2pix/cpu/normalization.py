@@ -1,4 +1,4 @@
-"""Instance normalization (arXiv 1607.08022, eq. 2): the plain form, and a form that takes a CPU half the time.
+"""Instance normalization (arXiv 1607.08022, eq. 2): the plain form, and a form twice as fast on a CPU.
 
 Images are [n, h, w, c], scale and offset float32 [c]. Each channel of each image is normalized over its own pixels.
 """
@@ -13,7 +13,7 @@ def normalize(images: tf.Tensor, scale: tf.Tensor, offset: tf.Tensor, epsilon: f
 
 
 def normalize_fused(images: tf.Tensor, scale: tf.Tensor, offset: tf.Tensor, epsilon: float) -> tf.Tensor:
-    """`normalize` by fused batch normalization of one image at a time. n must be known when it is traced."""
+    """`normalize` by fused batch normalization of one image at a time. n must be known when TensorFlow traces it."""
     normalized = [_normalize_one(image, scale, offset, epsilon) for image in tf.split(images, images.shape[0])]
     return tf.concat(normalized, axis=0)
 

@@ -8,7 +8,7 @@ _M_TRIM_THRESHOLD, _M_TOP_PAD, _M_MMAP_MAX = -1, -2, -4  # from glibc's malloc.h
 
 
 def tune_process() -> None:
-    """Applies both settings below. Any time will do, but `enable_onednn` acts only before TensorFlow is imported."""
+    """Applies both settings below. Call it before TensorFlow is imported; later, `enable_onednn` has no effect."""
     enable_onednn()
     keep_freed_memory()
 
@@ -17,7 +17,7 @@ def enable_onednn() -> None:
     """Turns on oneDNN's kernels, which TensorFlow leaves off on some CPUs, unless TF_ENABLE_ONEDNN_OPTS is set.
 
     TensorFlow reads the variable once, while it is imported, and has no other switch. A program that imports TensorFlow
-    before tf_pix2pix keeps the kernels TensorFlow chose; to choose, it sets TF_ENABLE_ONEDNN_OPTS=1 itself.
+    before tf_pix2pix must set TF_ENABLE_ONEDNN_OPTS=1 itself.
     """
     os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "1")
 

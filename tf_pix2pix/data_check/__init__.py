@@ -1,4 +1,4 @@
-"""Checks a data set before training: reads all of it without stopping at defects, and reports what would do harm."""
+"""Checks a data set before training: reads every image, and reports all that would harm training."""
 
 import dataclasses
 import json
@@ -18,7 +18,7 @@ from tf_pix2pix.data_check.sources import open_set
 from tf_pix2pix.files import atomic_write
 
 CELLS, IMAGE_SIZE = 24, 128  # pairs or photos on the contact sheet, and the longer side of their images in pixels
-WORST = 10  # shifted pairs that are drawn
+WORST = 10  # shifted pairs to draw
 
 
 def check(

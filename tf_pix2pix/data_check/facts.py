@@ -49,11 +49,10 @@ class SetFacts:
 
     @property
     def thing(self) -> str:
-        """What the numbers count, for messages: "pair" or "photo"."""
+        """ "pair" or "photo", for messages."""
         return "pair" if self.sides == PAIR else "photo"
 
     def images_of(self, side: int) -> str:
-        """The images of one side, for messages."""
         return f"images of {self.sides[side]}" if self.sides == PAIR else "photos"
 
     def split_of(self, number: int) -> str:

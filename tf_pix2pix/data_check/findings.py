@@ -1,4 +1,4 @@
-"""Turns facts into findings: what is wrong or unusual, how bad it is, in which files, and what to do."""
+"""Turns facts into findings: each a problem, its severity, the affected files, and advice."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -12,7 +12,7 @@ from tf_pix2pix.data_check.registration import DISTINCT, LEAST_SHIFT, STRONG, Sh
 from tf_pix2pix.errors import format_list
 
 SEVERITIES = ("error", "warning", "note")  # it would harm training; worth a look; good to know
-HARMFUL = 0.05  # share from which on defects that are harmless in a few images or pairs become an error
+HARMFUL = 0.05  # share of affected images or pairs from which a warning becomes an error
 LEAST_MEDIAN_SHIFT = 0.75  # pixels of the grid: a shift that all pairs share can be measured this finely
 LEAST_PAIRS = 20  # for a median shift
 
@@ -34,10 +34,15 @@ TRAITS = {
     "palette": ("palette image", "training uses the palette's colors", "warning", "note"),
     "CMYK": ("CMYK, converted to RGB without a color profile", "save them as RGB", "warning", "warning"),
     "16-bit": ("16 bits a channel", "generated images get the depth of the targets", None, "note"),
-    "floats": ("floats", "the least and the greatest become black and white unless a range is given", None, "note"),
-    "EXIF-rotated": ("rotated by EXIF", "training obeys it, other programs may not", "warning", "note"),
+    "floats": (
+        "floats",
+        "the least and the greatest become black and white; --input_range and --output_range set others",
+        None,
+        "note",
+    ),
+    "EXIF-rotated": ("rotated by EXIF", "training applies it, other programs may not", "warning", "note"),
     "animated": ("animation", "training reads the first frame", "warning", "note"),
-    "alpha": ("alpha channel", "networks get four channels as soon as one image has them", "warning", "note"),
+    "alpha": ("alpha channel", "the networks have four channels if one image has", "warning", "note"),
     "gray": ("gray", "they become RGB if other images of their side are RGB", "note", "note"),
     "colorless": ("gray, although the task learns from colors", "remove the photos", "warning", "error"),
     "binary": ("only two values", "the resize method nearest keeps them", "note", "note"),
@@ -46,7 +51,7 @@ TRAITS = {
 
 @dataclass(frozen=True)
 class Finding:
-    """Something that was found.
+    """One problem or oddity of a data set.
 
     Attributes:
       kind: its name in the report.
@@ -88,7 +93,7 @@ def find_small(facts: SetFacts, crop_size: tuple[int, int]) -> Iterator[Finding]
     if len(found):
         names = [f"{facts.name(number)} ({width[number]}x{height[number]})" for number in found]
         title = f"{format_count(len(found), facts.thing)}: smaller than {crop_size[1]}x{crop_size[0]} (width x height)"
-        advice = "training enlarges and so blurs them; lower --crop_size, or remove them"
+        advice = "training enlarges, thus blurs them; lower --crop_size, or remove them"
         yield Finding("small", "warning", title, advice, names)
 
 
@@ -162,7 +167,7 @@ def _find_shared(facts: SetFacts, near: np.ndarray) -> Iterator[Finding]:
 
 
 def _groups(keys: np.ndarray, numbers: np.ndarray) -> list[np.ndarray]:
-    """Groups the numbers with equal keys, if there are several."""
+    """The groups of two or more numbers with equal keys."""
     order = numbers[np.argsort(keys[numbers], kind="stable")]
     ends = np.flatnonzero(keys[order][1:] != keys[order][:-1]) + 1
     return sorted((group for group in np.split(order, ends) if len(group) > 1), key=lambda group: group[0])
@@ -206,7 +211,7 @@ def _find_constant(facts: SetFacts) -> Iterator[Finding]:
 
 
 def _find_depths(facts: SetFacts) -> Iterator[Finding]:
-    """Sides with several bit depths, which training refuses. The files named lack the most frequent depth."""
+    """Sides with several bit depths, which training refuses. A finding names the files of the rarer depths."""
     for side, name in enumerate(facts.sides):
         depth_of = np.where(facts.digests[:, side] > 0, 0, -1)
         for depth, trait in ((1, "16-bit"), (2, "floats")):

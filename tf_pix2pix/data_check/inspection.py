@@ -1,4 +1,4 @@
-"""Inspects one pair or photo: facts small enough to be kept for every one of a large set."""
+"""Inspects one pair or photo and returns facts small enough to keep for a large set."""
 
 import hashlib
 from dataclasses import dataclass
@@ -66,7 +66,7 @@ class PairFacts:
 
 
 def inspect(opened: Opened, with_colors: bool = False) -> PairFacts:
-    """Computes the facts of a pair or a photo; counting the colors is optional."""
+    """Computes the facts of a pair or photo; with_colors: count the colors too."""
     shown = [None if side is None else as_rgb(side) for side in opened.sides]
     facts = [
         None if pixels is None else _inspect_image(pixels, rgb, traits, with_colors)
@@ -92,9 +92,9 @@ def as_rgb(pixels: np.ndarray) -> Image.Image:
     return image.convert("RGB")
 
 
-def shrink(shown: Image.Image, most: int = registration.GRID) -> np.ndarray:
-    """Shrinks an RGB image to at most `most` pixels a side -> float32 [h, w, 3]. The aspect ratio may change."""
-    size = min(most, shown.width), min(most, shown.height)
+def shrink(shown: Image.Image) -> np.ndarray:
+    """Shrinks an RGB image to at most GRID pixels a side -> float32 [h, w, 3]. The aspect ratio may change."""
+    size = min(registration.GRID, shown.width), min(registration.GRID, shown.height)
     return np.asarray(shown if size == shown.size else shown.resize(size, Image.Resampling.BOX), np.float32)
 
 

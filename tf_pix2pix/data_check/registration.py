@@ -17,12 +17,11 @@ BAND = 0.15  # standard deviation of the low-pass in cycles per pixel; finer det
 # no STRONG peak of an unshifted pair is more than 1.98 times as high as the correlation at no shift; no peak of a
 # random pair is stronger than 7.3; of pairs shifted by 4 and 10 of 256 pixels, 91 % and 97 % are found. On the same
 # pairs, skimage.registration.phase_cross_correlation on gray images estimates a false shift for 44 % of the unshifted
-# pairs and the right one for 56 % of the shifted ones; on our gradient directions it is 9 % and 91 %, ours 4 % and 96
-# %. Its error does not separate right from false: any threshold without false shifts finds less than 3 % of the true
-# ones.
+# pairs and the right one for 56 % of the shifted ones; on our gradient directions 9 % and 91 %. Ours: 4 % and 96 %. No
+# threshold on its error separates right from false: one without false shifts finds less than 3 % of the true ones.
 STRONG = 9.0
 DISTINCT = 2.5
-LEAST_SHIFT = 1.5  # pixels of the grid; hand-drawn edges are no more exact
+LEAST_SHIFT = 1.5  # pixels of the grid; hand-drawn edges are not more exact
 
 
 @dataclass(frozen=True)

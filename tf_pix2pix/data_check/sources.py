@@ -1,4 +1,4 @@
-"""Opens a data set split by split, and finds what is wrong with the names of its files."""
+"""Opens a data set split by split, and finds problems in the names of its files."""
 
 import os
 from collections.abc import Sequence
@@ -35,7 +35,7 @@ def open_set(
     if task and dataset in DATASETS:
         raise InputError(f"--task={task}: requires a folder of plain photos, but {dataset} has pairs; leave it out")
     if task and (given := [name for name, value in dirs.items() if value]):
-        raise InputError(f"--{given[0]}: requires pairs, but --task={task} plain photos; leave one of them out")
+        raise InputError(f"--{given[0]}: requires pairs, but --task={task} requires plain photos; leave one out")
     if dataset in DATASETS or not root.is_dir() or (root / shards.INDEX).is_file():
         splits = load_pairs(dataset, data_dir=data_dir, **dirs, photos=task is not None)
         if splits["test"] is splits["val"]:
@@ -114,8 +114,8 @@ def _find_masks(root: Path, directory: Path, files: folder.Files, beside: folder
     """Returns a folder's masks by stem, and the findings about their names.
 
     Args:
-      files: the training pairs, which need a mask each.
-      beside: the pairs in the folders beside the masks, those that become the validation split included.
+      files: the training pairs, each of which needs a mask.
+      beside: all pairs in the folders beside the masks, also those that become the validation split.
     """
     unpaired = _Unpaired(root)
     masks = folder.find_masks(directory, files, unpaired.add)

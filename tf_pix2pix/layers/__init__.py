@@ -3,6 +3,7 @@
 blocks.py   the layers of the networks, and the tables INITIALIZERS, NORMS and UPSAMPLINGS
 colors.py   the layers of the codecs: one-hot labels, palette colors, holes, residuals and CIE Lab
 """
+# ruff: noqa: F401 (imported to be public here)
 
 from tf_pix2pix.layers.blocks import (
     INITIALIZERS,
@@ -28,26 +29,3 @@ from tf_pix2pix.layers.colors import (
     lab_to_rgb,
     rgb_to_lab,
 )
-
-__all__ = [
-    "CHROMA_SCALE",
-    "INITIALIZERS",
-    "NORMS",
-    "UPSAMPLINGS",
-    "AddResidual",
-    "Chroma",
-    "Convolution2D",
-    "Convolution2DTranspose",
-    "InstanceNormalization",
-    "InterleavedConvolution2D",
-    "KeepKnown",
-    "LabToRgb",
-    "Lightness",
-    "MarkHoles",
-    "NearestUpsampling2D",
-    "OneHotLabels",
-    "PaletteColors",
-    "ReflectionPadding2D",
-    "lab_to_rgb",
-    "rgb_to_lab",
-]

@@ -54,7 +54,7 @@ class Convolution2D(keras.layers.Conv2D):
     """keras.layers.Conv2D that computes the paper's 4x4 convolutions, and their gradients, with cpu/convolutions.py."""
 
     def call(self, inputs, training=None):
-        if not (_is_the_papers(self) and self.groups == 1):
+        if not (_is_paper_convolution(self) and self.groups == 1):
             return super().call(inputs)
         outputs = convolve(inputs, tf.convert_to_tensor(self.kernel), self.strides[0], fast_gradient=training)
         return self.activation(tf.nn.bias_add(outputs, self.bias) if self.use_bias else outputs)
@@ -65,14 +65,14 @@ class Convolution2DTranspose(keras.layers.Conv2DTranspose):
     """keras.layers.Conv2DTranspose that computes 4x4 kernels at stride 2 with cpu/convolutions.py."""
 
     def call(self, inputs, training=None):
-        if not (_is_the_papers(self) and self.strides == (2, 2) and self.output_padding is None):
+        if not (_is_paper_convolution(self) and self.strides == (2, 2) and self.output_padding is None):
             return super().call(inputs)
         kernel = tf.convert_to_tensor(self.kernel)
         outputs = convolve_transposed(inputs, kernel, self.strides[0], fast_gradient=training)
         return self.activation(tf.nn.bias_add(outputs, self.bias) if self.use_bias else outputs)
 
 
-def _is_the_papers(layer):
+def _is_paper_convolution(layer):
     return (
         layer.kernel_size == (KERNEL, KERNEL)
         and layer.strides[0] == layer.strides[1]
@@ -120,7 +120,7 @@ class InterleavedConvolution2D(keras.layers.Layer):
 class NearestUpsampling2D(keras.layers.Layer):
     """Repeats each pixel in two rows and two columns: [n, h, w, c] -> [n, 2h, 2w, c].
 
-    keras.layers.UpSampling2D is not used because it leaves 4-D.
+    keras.layers.UpSampling2D is not used because it uses 5-D tensors.
     """
 
     def call(self, inputs):

@@ -30,7 +30,7 @@ class OneHotLabels(keras.layers.Layer):
         channels = range(self.colors.shape[1])
         parts = [tf.square(levels[..., c : c + 1] - (self.colors[:, c] - 128)) for c in channels]
         label = tf.argmin(sum(parts), axis=-1, output_type=tf.int32)
-        # A table's rows instead of tf.one_hot or what TFLite's converter fuses into it: its zero is 0.5 in int8 files.
+        # Rows of a table: in int8 files, tf.one_hot, and what TFLite's converter fuses into it, have 0.5 instead of 0.
         return tf.cast(tf.gather(np.eye(len(self.colors), dtype=np.int32), label), self.compute_dtype)
 
     def compute_output_shape(self, input_shape):
@@ -77,7 +77,7 @@ def _is_opaque(image):
 
 @keras.saving.register_keras_serializable("tf_pix2pix")
 class MarkHoles(keras.layers.Layer):
-    """RGBA images [n, h, w, 4] -> the same shape; pixels that are not opaque get hole_value as R, G, B and alpha -1.
+    """RGBA images [n, h, w, 4] -> the same shape. Pixels that are not opaque become [hole_value] * 3 with alpha -1.
 
     Args:
       hole_value: in [-1, 1].

@@ -46,7 +46,7 @@ def _combine(paths: tuple[Path, Path], quality: int | None, targets: Sequence[Pa
         check_sizes(paths, [side.pixels.shape[:2] for side in (a, b)])
         joined = file_images.join(a, b)
     except InputError as error:
-        raise InputError(f"{error}; the command resize gives them one size") from None
+        raise InputError(f"{error}; resize them first, with pix2pix prepare resize") from None
     except ValueError as error:
         raise InputError(f"{paths[0]} and {paths[1]}: {error}") from None
     file_images.write(targets[0], joined, quality)
@@ -88,7 +88,7 @@ def resize(
     output: str,
     *,
     size: tuple[int, int] | None = None,  # (height, width) of each side
-    longest_side: int | None = None,  # instead: the longer one of height and width, at the same aspect ratio
+    longest_side: int | None = None,  # instead: the longer one of height and width; keeps the aspect ratio
     resize_a: str | None = None,  # a key of images.RESIZE_METHODS; None: nearest for palettes, otherwise bicubic
     resize_b: str | None = None,
     photos: bool = False,  # plain photos, not pairs
@@ -218,4 +218,4 @@ def _print_count(output: str, found: dict[str, Files], thing: str, jobs: Sequenc
     print(f"{count} {thing}{'s' if count != 1 else ''} in {output}")
     sources = {path.suffix.lower() for job in jobs for path in job.sources}
     if sources & _JPEG and any(target.suffix == ".png" for job in jobs for target in job.targets):
-        print("JPEGs became PNG files, which are larger but lose nothing more; --quality=95 writes JPEGs again")
+        print("JPEG files were written as PNG, which is larger but loses no detail; --quality=95 writes JPEG instead")

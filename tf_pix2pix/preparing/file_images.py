@@ -1,4 +1,4 @@
-"""Images as their files store them, with palettes and bit depths, while they are joined, cut and resized.
+"""Reads, joins, cuts, resizes and writes images with the palettes and bit depths of their files.
 
 Metadata is dropped, except that EXIF's orientation is applied to the pixels.
 """
@@ -15,7 +15,7 @@ from tf_pix2pix import files, images
 from tf_pix2pix.datasets.folder import read_file
 from tf_pix2pix.errors import InputError
 
-_COMPRESSION = 1  # of PNG, zlib's level: a quarter of the default's time, and photos become a tenth larger
+_COMPRESSION = 1  # of PNG, zlib's level: a quarter of the default's time; photos become a tenth larger
 
 
 @dataclass(frozen=True)
@@ -78,7 +78,7 @@ def write(path: Path, image: FileImage, quality: int | None = None) -> None:
 
 
 def _to_pillow(image: FileImage) -> Image.Image:
-    """An 8-bit image as Pillow has it."""
+    """Converts an 8-bit image to Pillow's."""
     pixels = image.pixels
     converted = Image.fromarray(pixels[:, :, 0] if pixels.shape[2] == 1 else pixels)
     if image.palette is not None:
@@ -99,7 +99,7 @@ def _without_palette(image: FileImage) -> FileImage:
 def join(a: FileImage, b: FileImage) -> FileImage:
     """Joins A on the left and B on the right.
 
-    Unless both have the same palette, indices become colors. The side with fewer channels gets those of the other.
+    Unless both have the same palette, indices become colors. The side with fewer channels is converted to the other's.
 
     Raises:
       ValueError: the bit depths differ, or the channels cannot be made equal.

@@ -1,4 +1,4 @@
-"""The folder that a command fills: apart from the input, with complete files only, and resumable."""
+"""The output folder of a command: apart from the input, resumable, with complete files only."""
 
 import json
 import os
@@ -66,7 +66,9 @@ def run_jobs(
     if not overwrite:
         _check_resumable(output, jobs, record)
     elif _has_files(output) and not _read_record(output):
-        raise InputError(f"--output={output}: made by something else, so it is not replaced; choose another folder")
+        raise InputError(
+            f"--output={output}: not made by pix2pix prepare, so --overwrite is refused; choose another folder"
+        )
     with files.locked(output, "writes to", "--output"):
         if overwrite:
             _clear(output)
@@ -114,7 +116,9 @@ def _check_resumable(output: Path, jobs: Sequence[Job], record: dict[str, Any]) 
     planned = {target for job in jobs for target in job.targets}
     own = {RECORD, shards.INDEX}
     if others := [path for path in _made_files(output) if path not in planned and path.name not in own]:
-        raise InputError(f"--output={output}: the present input does not lead to {format_list(others)}; {advice}")
+        raise InputError(
+            f"--output={output}: contains {format_list(others)}, which this input does not produce; {advice}"
+        )
 
 
 def _clear(output: Path) -> None:

@@ -63,7 +63,7 @@ def assign(groups: dict[str, list[str]], wanted: Sequence[int], seed: int) -> li
     Each goes to the split that lacks most.
 
     Raises:
-      InputError: a split that names are wanted for would be empty.
+      InputError: a split would be empty although pairs are wanted for it.
     """
     left = list(wanted)
     chosen: list[list[str]] = [[] for _ in wanted]
