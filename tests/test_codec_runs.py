@@ -172,7 +172,7 @@ def test_lab_runs_keep_the_inputs_lightness(folder, tmp_path):
         generated = translator.translate(gray)
         assert generated.shape == (32, 32, 3)
         assert np.abs(lightness(generated) - lightness(gray)).max() < 0.26
-    with pytest.raises(InputError, match="int8: 8 bits are too few for color_space=lab; dynamic_int8"):
+    with pytest.raises(InputError, match="int8: 8 bits are too few for color_space=lab; use dynamic_int8"):
         export(run_dir, tmp_path / "int8", ["tflite"], options=Options(tflite_precision=("int8",)))
 
 
