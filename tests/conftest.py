@@ -23,17 +23,6 @@ def pytest_collection_modifyitems(config, items):
 
 
 @pytest.fixture
-def tiny_config():
-    return TINY
-
-
-@pytest.fixture
-def changed():
-    """TINY with some fields changed."""
-    return lambda **fields: dataclasses.replace(TINY, **fields)
-
-
-@pytest.fixture
 def side_by_side_folder(tmp_path):
     """Ten side-by-side PNGs of 40x40 pixels a side."""
     for number in range(10):
@@ -70,7 +59,7 @@ def inpaint_run(tmp_path_factory):
     from tf_pix2pix.training import train
 
     run_dir = tmp_path_factory.mktemp("inpaint") / "run"
-    train(dataclasses.replace(TINY, task="inpaint", steps=1), run_dir)
+    train(dataclasses.replace(TINY, task="inpaint", steps=1, depth=3), run_dir)
     return run_dir
 
 

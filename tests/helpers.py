@@ -1,11 +1,16 @@
 """Functions that several test modules share."""
 
+import contextlib
 import dataclasses
 import importlib.util
 import io
+import json
 import shutil
 import struct
+import threading
 import zlib
+from collections.abc import Callable, Iterator
+from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
 from types import ModuleType
 
@@ -136,7 +141,7 @@ def assert_same_run(one: Path, other: Path, step: int) -> None:
     """Two runs have the same state, bit for bit, and the same validation metrics, at a step."""
     a, b = saved_tensors(one, step), saved_tensors(other, step)
     assert a.keys() == b.keys()
-    assert sum("optimizer" in name for name in a) > 100  # both optimizers' moments are compared
+    assert sum("optimizer" in name for name in a) > 40  # both optimizers' moments are compared
     for name in a:
         np.testing.assert_array_equal(a[name], b[name], err_msg=name)
     metrics = [[r for r in Run.open(run).records() if r["step"] == step and "val_l1" in r] for run in (one, other)]
@@ -165,3 +170,29 @@ def translate(source: Source, image: np.ndarray) -> np.ndarray:
     """The generated image that a source's own generator returns, [h, w, c]."""
     values = make_translate(source.generator)(source.sides.input.to_float(image[np.newaxis]))
     return source.sides.target.from_float(values)[0].numpy()
+
+
+@contextlib.contextmanager
+def respond(answer: Callable[[bytes], tuple[int, object]]) -> Iterator[str]:
+    """The URL of a model on an HTTP server, which responds to each body with (status, bytes or JSON)."""
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_GET(self):
+            status, body = answer(self.rfile.read(int(self.headers.get("Content-Length", 0))))
+            self.send_response(status)
+            self.end_headers()
+            self.wfile.write(body if isinstance(body, bytes) else json.dumps(body).encode())
+
+        do_POST = do_GET
+
+        def log_message(self, *args):
+            pass
+
+    with HTTPServer(("127.0.0.1", 0), Handler) as server:
+        thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
+        thread.start()
+        try:
+            yield f"http://127.0.0.1:{server.server_port}/v1/models/pix2pix"
+        finally:
+            server.shutdown()
+            thread.join()

@@ -3,7 +3,7 @@ import re
 from pathlib import Path
 
 import pytest
-from conftest import REPOSITORY
+from helpers import REPOSITORY
 
 from tf_pix2pix import exporting, model_card, runtimes
 from tf_pix2pix.cli.export import main
@@ -32,22 +32,16 @@ def test_flags_become_the_options_and_rows_the_table(monkeypatch, capsys):
     calls = []
     rows = [Row(Path("out/1"), "a reader", 12.34, 56.7, 0, math.inf, 0.25), Row(Path("b"), "c", 1, 2, 3, 45.67, 0.125)]
     monkeypatch.setattr(exporting, "export", lambda *given, **named: calls.append((given, named)) or rows)
-    assert main(["export", "--run_dir=run", "--output_dir=out"]) == 0
-    flags = [
-        "--format=onnx,tflite,saved_model",
-        "--checkpoint=3",
-        "--tflite_precision=int8,float16",
-        "--tflite_size=64",
-        "--overwrite",
-    ]
-    assert main(["export", "--run_dir=run", "--output_dir=out", *flags, "--batch_sizes=3,5", "--max_pixels=77"]) == 0
+    command = ["export", "--run_dir=run", "--output_dir=out"]
+    assert main(command) == 0
+    flags = "--format=onnx,tflite,saved_model --checkpoint=3 --tflite_precision=int8,float16 --tflite_size=64"
+    assert main([*command, *flags.split(), "--overwrite", "--batch_sizes=3,5", "--max_pixels=77"]) == 0
     defaults = dict(checkpoint="best", options=Options(), overwrite=False)
-    assert calls[0] == (("run", "out", ["saved_model", "tflite"]), defaults)
-    options = Options(("int8", "float16"), (64, 64), (3, 5), 77)
-    assert calls[1] == (
-        ("run", "out", ["onnx", "tflite", "saved_model"]),
-        dict(checkpoint="3", options=options, overwrite=True),
-    )
+    options = dict(checkpoint="3", options=Options(("int8", "float16"), (64, 64), (3, 5), 77), overwrite=True)
+    assert calls == [
+        (("run", "out", ["saved_model", "tflite"]), defaults),
+        (("run", "out", ["onnx", "tflite", "saved_model"]), options),
+    ]
     first, second = (re.split("  +", line.strip()) for line in capsys.readouterr().out.splitlines()[-2:])
     assert first == ["out/1", "a reader", "12.3", "57", "0", "equal", "0.250"]
     assert second == ["b", "c", "1.0", "2", "3", "45.7", "0.125"]
@@ -68,22 +62,16 @@ def test_flags_become_the_options_and_rows_the_table(monkeypatch, capsys):
         (["--format=onnx", "--tflite_size=0"], "--tflite_size requires --format=tflite"),
         (["--format=tflite", "--batch_sizes=1"], "--batch_sizes requires --format=saved_model"),
         (["--max_pixels=0"], "--max_pixels=0: must be at least 1"),
-        (["--run_dir={runs}"], "not a run directory, but contains some; choose one: .*/run$"),
-        (["--checkpoint=77"], "no checkpoint 77; .*3, 6"),
-        (["--run_dir=tests"], "tests/config.json: No such file or directory"),
-        (["--output_dir=tests"], r"tests .*\.py.*; choose another --output_dir"),
+        (["--run_dir={runs}"], "not a run directory, .*; it contains the runs run; pass one of them"),
+        (["--checkpoint=77"], "checkpoint 77 is missing; choose one of 3, 6"),
+        (["--run_dir=tests"], "tests: not a run directory, config.json is missing"),
+        (["--output_dir=tests"], r"--output_dir=tests: holds .*\.py.*, which are not exports; choose another"),
     ],
 )
 def test_wrong_usage_is_one_line_and_writes_nothing(tiny_run, tmp_path, capsys, monkeypatch, flags, message):
     monkeypatch.chdir(REPOSITORY)
-    code = main(
-        [
-            "export",
-            f"--run_dir={tiny_run}",
-            f"--output_dir={tmp_path / 'out'}",
-            *(flag.replace("{runs}", str(tiny_run.parent)) for flag in flags),
-        ]
-    )
+    flags = [flag.replace("{runs}", str(tiny_run.parent)) for flag in flags]
+    code = main(["export", f"--run_dir={tiny_run}", f"--output_dir={tmp_path / 'out'}", *flags])
     err = capsys.readouterr().err
     assert (code, len(err.splitlines())) == (2, 1)
     assert re.search(message.replace("?", r"\?"), err), err

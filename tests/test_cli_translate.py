@@ -6,8 +6,7 @@ import zlib
 import numpy as np
 import pytest
 import tensorflow as tf
-from conftest import random_picture, write_picture
-from helpers import make_run
+from helpers import make_run, random_image, write_image
 from PIL import Image, ImageOps
 
 from tf_pix2pix import images
@@ -16,6 +15,7 @@ from tf_pix2pix.errors import RunError
 from tf_pix2pix.sides import Side, Sides
 from tf_pix2pix.tasks import input_maker
 from tf_pix2pix.translation import Translator
+from tf_pix2pix.translation.models import Model
 
 LOAD = functools.cache(Translator.load)
 
@@ -31,7 +31,7 @@ def folder(tmp_path):
     """A folder of four images of different sizes and formats, and of other files."""
     sizes = {"a.png": (20, 30), "b.bmp": (33, 9), "c.png": (1, 1), "d.PNG": (40, 40)}
     for number, (name, size) in enumerate(sizes.items()):
-        write_picture(tmp_path / "in" / name, random_picture(number, *size))
+        write_image(tmp_path / "in" / name, random_image(number, *size))
     (tmp_path / "in" / "notes.txt").write_text("text")
     (tmp_path / "in" / ".hidden.png").write_text("text")
     return tmp_path / "in"
@@ -52,129 +52,94 @@ def files(folder):
     return sorted(path.name for path in folder.iterdir()) if folder.exists() else []
 
 
-def test_floats_become_npy_files_by_themselves(run, tmp_path):
-    """The depth of the targets was found in the images, not asked for."""
-    model = make_run(tmp_path / "run", Sides(Side(1), Side(1, "float32", (-5.0, 5.0)))).directory
-    image = write_picture(tmp_path / "a.png", random_picture(0, 32, 32, 1))
-    assert run(image, f"--output={tmp_path}/out", model=model)[0] == 0
-    assert np.load(tmp_path / "out" / "a.npy").dtype == np.float32
-    code, _, err = run(image, f"--output={tmp_path}/out.png", model=model)
-    assert (code, "floats, which PNG cannot store; use --output_format=npy or tiff" in err) == (2, True)
-
-
-def test_a_folder_becomes_a_folder_of_pngs(run, folder, tmp_path, tiny_run):
-    code, out, err = run(folder, f"--output={tmp_path}/new/out")
-    assert (code, err, files(tmp_path / "new" / "out")) == (0, "", ["a.png", "b.png", "c.png", "d.png"])
-    assert f"translated 4 of 4 images into {tmp_path}/new/out" in out
+def test_a_folder_becomes_a_folder_of_pngs_and_results_that_exist_are_skipped(run, folder, tmp_path, tiny_run):
+    output = tmp_path / "new" / "out"
+    code, out, err = run(folder, f"--output={output}")
+    assert (code, err, files(output)) == (0, "", ["a.png", "b.png", "c.png", "d.png"])
+    assert f"translated 4 of 4 images into {output}" in out
     translator = LOAD(str(tiny_run), "best", None)
     for path in folder.glob("?.*"):
         expected = translator.translate(images.decode(path.read_bytes()))
-        translated = images.decode((tmp_path / "new" / "out" / f"{path.stem}.png").read_bytes())
-        np.testing.assert_array_equal(translated, expected)
+        np.testing.assert_array_equal(images.decode((output / f"{path.stem}.png").read_bytes()), expected)
+    (output / "b.png").unlink()
+    (output / "c.png").write_bytes(b"mine")
+    code, out, _ = run(folder, f"--output={output}")
+    assert code == 0
+    assert "skipped 3 of 4: translated before; --overwrite repeats them\ntranslated 1 of 1 images" in out
+    assert (output / "c.png").read_bytes() == b"mine"
+    assert run(folder, f"--output={output}")[1] == "skipped 4 of 4: translated before; --overwrite repeats them\n"
+    assert run(folder, f"--output={output}", "--overwrite")[0] == 0
+    assert (output / "c.png").read_bytes() != b"mine"
 
 
-def test_files_and_patterns_can_be_mixed_and_one_result_named(run, folder, tmp_path):
-    assert run(folder / "a.png", f"{folder}/[ab].*", f"--output={tmp_path}/out")[0] == 0
+def test_files_and_patterns_can_be_mixed_and_one_result_named(run, folder, tmp_path, monkeypatch):
+    """Also a folder with a dot, endings in capitals, one image by two paths, and a folder named like an image."""
+    monkeypatch.chdir(folder)
+    assert run("a.png", folder / "a.png", f"{folder}/[ab].*", f"--output={tmp_path}/out")[0] == 0
     assert files(tmp_path / "out") == ["a.png", "b.png"]
-    assert run(folder / "a.png", f"--output={tmp_path}/one.png")[0] == 0
-    assert (tmp_path / "one.png").read_bytes() == (tmp_path / "out" / "a.png").read_bytes()
-    write_picture(folder / "folder.png" / "deep" / "e.f.png", random_picture(0, 4, 4))
+    assert run("a.png", f"--output={tmp_path}/ONE.PNG")[0] == 0
+    assert (tmp_path / "ONE.PNG").read_bytes() == (tmp_path / "out" / "a.png").read_bytes()
+    write_image(folder / "folder.png" / "deep" / "e.f.png", random_image(0, 4, 4))
     (tmp_path / "out.2").mkdir()
     assert run(f"{folder}/**/*[af].png", f"{folder}/f*", f"--output={tmp_path}/out.2")[0] == 2  # f* is a folder
     assert run(f"{folder}/**/*[afr].png", f"--output={tmp_path}/out.2")[0] == 0
     assert files(tmp_path / "out.2") == ["a.png", "e.f.png"]
-
-
-def test_unusual_names(run, folder, tmp_path, monkeypatch):
-    """A folder with a dot, an ending in capitals, one image by two paths, a folder called as an image."""
-    monkeypatch.chdir(folder)
-    (folder / "folder.png").mkdir()
     assert run(folder, f"--output={tmp_path}/results-1.0")[0] == 0
     assert files(tmp_path / "results-1.0") == ["a.png", "b.png", "c.png", "d.png"]
-    code, out, _ = run("a.png", folder / "a.png", f"--output={tmp_path}/once")
-    assert (code, files(tmp_path / "once")) == (0, ["a.png"])
-    assert run("a.png", f"--output={tmp_path}/UP.PNG")[0] == 0
-    assert "UP.PNG" in files(tmp_path)
-
-
-def test_results_that_exist_are_skipped(run, folder, tmp_path):
-    out = tmp_path / "out"
-    run(folder, f"--output={out}")
-    (out / "b.png").unlink()
-    (out / "c.png").write_bytes(b"mine")
-    code, printed, _ = run(folder, f"--output={out}")
-    assert code == 0
-    assert "skipped 3 of 4: translated before; --overwrite repeats them\ntranslated 1 of 1 images" in printed
-    assert (out / "c.png").read_bytes() == b"mine"
-    assert run(folder, f"--output={out}")[1] == "skipped 4 of 4: translated before; --overwrite repeats them\n"
-    assert run(folder, f"--output={out}", "--overwrite")[0] == 0
-    assert (out / "c.png").read_bytes() != b"mine"
-
-
-def test_a_bad_file_is_named_and_does_not_stop_the_others(run, folder, tmp_path):
-    (folder / "b.bmp").write_bytes(b"BM nonsense")
-    write_picture(folder / "e.png", random_picture(0, 9, 9, 4))
-    (folder / "f.png").symlink_to("nowhere.png")
-    code, out, err = run(folder, f"--output={tmp_path}/out")
-    assert code == 1
-    assert files(tmp_path / "out") == ["a.png", "c.png", "d.png"]
-    for name, problem in {"b.bmp": "", "e.png": ".*transparen", "f.png": "No such file or directory"}.items():
-        assert re.search(f"^error: {folder}/{name}: {problem}", err, re.MULTILINE), err
-    assert "translated 3 of 6 images" in out
-    assert err.splitlines()[-1].startswith("error: 3 of 6 images could not be translated: ")
 
 
 def test_every_unusual_image_is_translated_or_named(run, tmp_path, tiny_run):
-    """As if it were a plain RGB PNG; otherwise one line has its name."""
+    """As if it were a plain RGB PNG; otherwise one line has its name, and the others are translated."""
     folder = tmp_path / "in"
     folder.mkdir()
-    rgb = Image.fromarray(random_picture(0, 20, 30))
+    rgb = Image.fromarray(random_image(0, 20, 30))
     exif = Image.Exif()
     exif[0x0112] = 6
-    opaque = Image.fromarray(images.with_channels(np.asarray(rgb), 4))
     rgb.convert("CMYK").save(folder / "cmyk.jpg", quality=95)
     rgb.save(folder / "turned.jpg", exif=exif, quality=95)
-    rgb.save(folder / "animated.webp", save_all=True, append_images=[rgb.rotate(180)], lossless=True)
     rgb.quantize(16).save(folder / "animated.gif", save_all=True, append_images=[rgb.rotate(180)])
     rgb.quantize(16).save(folder / "palette.png")
     rgb.convert("L").save(folder / "gray.png")
     rgb.convert("1").save(folder / "bilevel.png")
-    opaque.save(folder / "opaque.png")
+    Image.fromarray(images.with_channels(np.asarray(rgb), 4)).save(folder / "opaque.png")
     good = {}
     for path in folder.iterdir():
         with Image.open(path) as image:
-            good[path] = ImageOps.exif_transpose(image).convert("RGB")
-    good[folder / "animated.webp"] = rgb
-    Image.fromarray(random_picture(0, 20, 30, 4)).save(folder / "alpha.png")
+            good[path.stem] = np.asarray(ImageOps.exif_transpose(image).convert("RGB"))
+    Image.fromarray(random_image(0, 20, 30, 4)).save(folder / "alpha.png")
     Image.fromarray(np.zeros((20, 30), np.uint16)).save(folder / "deep.png")
     (folder / "empty.png").write_bytes(b"")
-    (folder / "text.jpg").write_text("text")
     (folder / "cut.jpg").write_bytes((folder / "turned.jpg").read_bytes()[:-100])
+    (folder / "link.png").symlink_to("nowhere.png")
     small = (folder / "opaque.png").read_bytes()
     header = struct.pack(">4sIIBBBBB", b"IHDR", 60000, 60000, 8, 6, 0, 0, 0)
     (folder / "huge.png").write_bytes(small[:12] + header + struct.pack(">I", zlib.crc32(header)) + small[33:])
-    for path in [*good]:  # results keep the name without its ending
-        good[path.rename(path.with_stem(f"{path.stem}_{path.suffix[1:]}"))] = good.pop(path)
     code, out, err = run(folder, f"--output={tmp_path}/out")
     assert code == 1
     translator = LOAD(str(tiny_run), "best", None)
-    for path, image in good.items():
-        translated = images.decode((tmp_path / "out" / f"{path.stem}.png").read_bytes())
-        np.testing.assert_array_equal(translated, translator.translate(np.asarray(image)), err_msg=str(path))
-    problems = {"alpha.png": "transparen", "deep.png": "16", "huge.png": "3600000000 pixels"}
-    for name in ("alpha.png", "deep.png", "empty.png", "text.jpg", "cut.jpg", "huge.png"):
+    for name, image in good.items():
+        translated = images.decode((tmp_path / "out" / f"{name}.png").read_bytes())
+        np.testing.assert_array_equal(translated, translator.translate(image), err_msg=name)
+    problems = {
+        "alpha.png": "transparen",
+        "deep.png": "16",
+        "huge.png": "too many pixels",
+        "link.png": "No such file",
+    }
+    for name in (*problems, "empty.png", "cut.jpg"):
         assert re.search(f"^error: {folder}/{name}: .*{problems.get(name, '')}", err, re.MULTILINE), err
     assert f"translated {len(good)} of {len(good) + 6} images" in out
     assert len(err.splitlines()) == 6 + 1
+    assert err.splitlines()[-1].startswith(f"error: 6 of {len(good) + 6} images could not be translated: ")
     assert len(files(tmp_path / "out")) == len(good)
 
 
 def test_side_by_side_pairs_are_cut_as_in_the_run(run, tmp_path):
     """TINY is BtoA: its input is the right half."""
-    pair = random_picture(0, 20, 60)
-    write_picture(tmp_path / "pair.png", pair)
+    pair = random_image(0, 20, 60)
+    write_image(tmp_path / "pair.png", pair)
     for name, half in {"right": pair[:, 30:], "left": pair[:, :30]}.items():
-        write_picture(tmp_path / f"{name}.png", half)
+        write_image(tmp_path / f"{name}.png", half)
         run(tmp_path / f"{name}.png", f"--output={tmp_path}/expected")
     for flags, name in (([], "right"), (["--direction=AtoB"], "left")):
         assert run(tmp_path / "pair.png", f"--output={tmp_path}/{name}_out.png", "--side_by_side", *flags)[0] == 0
@@ -183,9 +148,9 @@ def test_side_by_side_pairs_are_cut_as_in_the_run(run, tmp_path):
 
 def test_inputs_are_made_from_photos(run, inpaint_run, tmp_path):
     """Also from the left half of side-by-side pairs: TINY is BtoA, its targets are left."""
-    write_picture(tmp_path / "photo.png", photo := random_picture(0, 20, 30))
-    write_picture(tmp_path / "pair.png", np.hstack([photo, random_picture(1, 20, 30)]))
-    write_picture(tmp_path / "holes.png", input_maker("inpaint", share=0.2)(tf.constant(photo)).numpy())
+    write_image(tmp_path / "photo.png", photo := random_image(0, 20, 30))
+    write_image(tmp_path / "pair.png", np.hstack([photo, random_image(1, 20, 30)]))
+    write_image(tmp_path / "holes.png", input_maker("inpaint", Side(3), share=0.2)(tf.constant(photo)).numpy())
     for name, flags in {"photo": ["--make_inputs"], "pair": ["--make_inputs", "--side_by_side"], "holes": []}.items():
         words = [tmp_path / f"{name}.png", f"--output={tmp_path}/{name}_out.png", *flags]
         assert run(*words, model=inpaint_run)[0] == 0
@@ -231,7 +196,7 @@ def test_a_server_without_a_config(run, folder, tmp_path, monkeypatch):
             raise RunError("busy")
         return image
 
-    monkeypatch.setattr(Translator, "load", lambda *given: Translator(generate))
+    monkeypatch.setattr(Translator, "load", lambda *given: Translator(Model(generate)))
     for flag, problem in (("--side_by_side", "requires --direction"), ("--resize=train", "resize=train")):
         code, _, err = run(folder, f"--output={tmp_path}/out", flag)
         assert (code, problem in err, len(err.splitlines())) == (2, True, 1)
@@ -252,33 +217,30 @@ def test_a_server_without_a_config(run, folder, tmp_path, monkeypatch):
         (["nowhere.png"], "nowhere.png: no such file or folder, and no file matches it as a pattern"),
         (["{in}", "--output="], "--output is missing"),
         (["{in}", "--model="], "--model is missing"),
-        (["{in}", "--model=nowhere"], "nowhere.*a model is a run"),
-        (["{in}", "--checkpoint=7"], "no checkpoint 7"),
+        (["{in}", "--model=nowhere"], "nowhere: not found; pass a run"),
+        (["{in}", "--checkpoint=7"], "checkpoint 7 is missing"),
         (["{in}", "--resize=half"], "--resize=half: must be one of native, train"),
         (["{in}", "--max_pixels=0"], "--max_pixels=0: must be at least 1"),
         (["{in}", "--output=out.jpg"], "--output=out.jpg: results are PNG files; use out.png, or"),
         (["{in}", "--output=out.png"], "--output=out.png: one file for several images; choose a folder"),
+        (["{in}/notes.d"], "notes.d: contains no images .*png, .jpg"),
         (["{in}", "--output={in}/notes"], "a.bmp and .*a.png would both become .*notes/a.png"),
-        (["{in}/[ac].png", "--output=out.png"], "--output=out.png: one file for several images; choose a folder"),
         (["{in}/a.png", "--output={in}"], "--output=.*in: contains the input a.png; choose another"),
         (["{in}/a.png", "--output={in}/a.png"], "--output=.*: would replace the input .*a.png"),
-        (
-            ["{in}/a.png", "--output={in}/notes.txt"],
-            "notes.txt .*choose another --out",
-        ),
+        (["{in}/a.png", "--output={in}/notes.txt"], "notes.txt is a file; choose another"),
         (["{in}/a.png", "--output=/dev/null/x"], "/dev/null/x"),
         (["{in}", "--direction=AtoB"], "--direction requires --side_by_side"),
         (["{in}", "--noise_seed=3"], "--noise_seed requires --samples"),
         (["{in}", "--model={in}", "--checkpoint=best"], "--checkpoint requires a run directory"),
         (["{in}/a.png", "--output={in}/../in/a.png"], "would replace the input"),
-        (["{in}/a.png", "--output={in}/a.bmp"], "results are PNG files"),
-        (["{in}", "--model={runs}"], "--model=.*: not a run directory, but contains some; choose one: .*/run$"),
+        (["{in}", "--model={runs}"], "not a model; it contains the runs run; pass one of them"),
     ],
 )
 def test_wrong_usage_is_one_line_and_writes_nothing(run, folder, tmp_path, tiny_run, monkeypatch, flags, message):
     monkeypatch.chdir(tmp_path)
     if "notes" in message:
-        write_picture(folder / "a.bmp", random_picture(0, 4, 4))
+        write_image(folder / "a.bmp", random_image(0, 4, 4))
+        (folder / "notes.d").mkdir()
     before = files(folder)
     flags = [flag.replace("{in}", str(folder)).replace("{runs}", str(tiny_run.parent)) for flag in flags]
     code, out, err = run(*([] if any("--output" in flag for flag in flags) else ["--output=out"]), *flags)
@@ -287,23 +249,11 @@ def test_wrong_usage_is_one_line_and_writes_nothing(run, folder, tmp_path, tiny_
     assert (files(folder), files(tmp_path)) == (before, ["in"])
 
 
-def test_a_folder_of_one_image_is_still_a_folder(run, tmp_path):
-    write_picture(tmp_path / "in" / "a.png", random_picture(0, 4, 4))
-    code, _, err = run(tmp_path / "in", f"--output={tmp_path}/one.png")
-    assert (code, err) == (2, f"error: --output={tmp_path}/one.png: one file for several images; choose a folder\n")
-
-
-def test_an_empty_folder_is_named(run, tmp_path):
-    (tmp_path / "empty").mkdir()
-    code, _, err = run(tmp_path / "empty", f"--output={tmp_path}/out")
-    assert (code, err.startswith(f"error: {tmp_path}/empty: contains no images (.png, .jpg")) == (2, True)
-
-
 @pytest.fixture(scope="module")
 def float_run(tmp_path_factory):
     """A run from 8-bit RGBA to floats, whose depth is in sides.json alone."""
     sides = Sides(Side(4), Side(1, "float32", (-2000.0, 3000.0)))
-    return make_run(tmp_path_factory.mktemp("floats") / "run", sides).directory
+    return make_run(tmp_path_factory.mktemp("floats") / "run", sides, depth=2).directory
 
 
 @pytest.mark.parametrize(
@@ -316,8 +266,8 @@ def float_run(tmp_path_factory):
 )
 def test_floats_are_written_as_npy_or_as_asked(run, tmp_path, float_run, monkeypatch, flags, names):
     monkeypatch.chdir(tmp_path)
-    image = random_picture(0, 20, 30, 4)
-    write_picture(tmp_path / "in" / "a.png", image)
+    image = random_image(0, 20, 30, 4)
+    write_image(tmp_path / "in" / "a.png", image)
     assert run(*(flag.format(**{"in": "in"}) for flag in flags), model=float_run)[0] == 0
     assert files(tmp_path / "out") == names
     expected = Translator.load(float_run).translate(image)
@@ -339,9 +289,8 @@ def test_floats_are_written_as_npy_or_as_asked(run, tmp_path, float_run, monkeyp
 )
 def test_files_that_cannot_hold_floats_are_refused(run, tmp_path, float_run, monkeypatch, flags, message):
     monkeypatch.chdir(tmp_path)
-    write_picture(tmp_path / "a.png", random_picture(0, 20, 30, 4))
+    write_image(tmp_path / "a.png", random_image(0, 20, 30, 4))
     code, _, err = run("a.png", *flags, model=float_run)
-    assert code == 2
-    (line,) = err.splitlines()
-    assert re.search(message, line), line
+    assert (code, len(err.splitlines())) == (2, 1)
+    assert re.search(message, err, re.MULTILINE), err
     assert files(tmp_path) == ["a.png"]

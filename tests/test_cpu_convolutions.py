@@ -77,43 +77,27 @@ def assert_equal(function, plain, values):
         assert error < ROUNDING * (1 if number == 0 else 10), number
 
 
+def plain_kernel_gradient(large, small, stride, c, d):
+    options = dict(strides=[1, stride, stride, 1], padding=PADDINGS[stride].upper())
+    return tf.raw_ops.Conv2DBackpropFilter(input=large, filter_sizes=[4, 4, c, d], out_backprop=small, **options)
+
+
 @pytest.mark.parametrize("shape", SHAPES, ids=name_of)
-def test_convolve(form, shape):
+def test_each_form_equals_tensorflows(form, shape):
     n, h, w, c, d, stride = shape
-    values = random_values(n, h, w, c), random_values(4, 4, c, d, seed=1)
+    large, small = random_values(n, h, w, c), random_values(*small_shape(n, h, w, d, stride), seed=2)
+    kernel, padding = random_values(4, 4, c, d, seed=1), PADDINGS[stride].upper()
+    assert_equal(lambda x, k: convolve(x, k, stride), lambda x, k: tf.nn.conv2d(x, k, stride, padding), (large, kernel))
     assert_equal(
-        lambda large, kernel: convolve(large, kernel, stride),
-        lambda large, kernel: tf.nn.conv2d(large, kernel, stride, PADDINGS[stride].upper()),
-        values,
+        lambda y, k: convolve_transposed(y, k, stride, (h, w)),
+        lambda y, k: tf.nn.conv2d_transpose(y, k, [n, h, w, c], stride, padding),
+        (small, kernel),
     )
-
-
-@pytest.mark.parametrize("shape", SHAPES, ids=name_of)
-def test_convolve_transposed(form, shape):
-    n, h, w, c, d, stride = shape
-    values = random_values(*small_shape(n, h, w, d, stride)), random_values(4, 4, c, d, seed=1)
     assert_equal(
-        lambda small, kernel: convolve_transposed(small, kernel, stride, (h, w)),
-        lambda small, kernel: tf.nn.conv2d_transpose(small, kernel, [n, h, w, c], stride, PADDINGS[stride].upper()),
-        values,
+        lambda x, y: kernel_gradient(x, y, stride),
+        lambda x, y: plain_kernel_gradient(x, y, stride, c, d),
+        (large, small),
     )
-
-
-@pytest.mark.parametrize("shape", SHAPES, ids=name_of)
-def test_kernel_gradient(form, shape):
-    n, h, w, c, d, stride = shape
-    values = random_values(n, h, w, c), random_values(*small_shape(n, h, w, d, stride), seed=1)
-
-    def plain(large, small):
-        return tf.raw_ops.Conv2DBackpropFilter(
-            input=large,
-            filter_sizes=[4, 4, c, d],
-            out_backprop=small,
-            strides=[1, stride, stride, 1],
-            padding=PADDINGS[stride].upper(),
-        )
-
-    assert_equal(lambda large, small: kernel_gradient(large, small, stride), plain, values)
 
 
 @pytest.mark.parametrize("least", [0, 2**20], ids=["patches", "convolutions"])
@@ -150,12 +134,10 @@ def operations(function, *shapes, dtype=tf.float32):
     return {operation.type for operation in graph.get_operations()}
 
 
-@pytest.mark.parametrize(
-    ("side", "kind"), [(32, "MatMul"), (16, "MatMul"), (34, "Conv2D"), (256, "Conv2D"), (None, "Conv2D")]
-)
-def test_patches_are_multiplied_if_they_are_no_larger_than_the_kernel(side, kind):
-    kinds = operations(lambda x, k: convolve(x, k, 2, False), [1, side, side, 8], [4, 4, 8, 256])
-    assert kinds & {"MatMul", "Conv2D"} == {kind}
+def test_patches_are_multiplied_if_they_are_no_larger_than_the_kernel():
+    for side, kind in ((16, "MatMul"), (32, "MatMul"), (34, "Conv2D"), (256, "Conv2D"), (None, "Conv2D")):
+        kinds = operations(lambda x, k: convolve(x, k, 2, False), [1, side, side, 8], [4, 4, 8, 256])
+        assert kinds & {"MatMul", "Conv2D"} == {kind}, side
 
 
 def test_a_single_image_is_convolved_in_halves():
@@ -168,14 +150,14 @@ def test_a_single_image_is_convolved_in_halves():
     assert batches == [2, 2, 3]
 
 
-@pytest.mark.parametrize("shape", SHAPES, ids=name_of)
 @pytest.mark.parametrize("device", ["GPU", "CPU"])
-def test_gpus_and_other_dtypes_use_tensorflows_convolutions(monkeypatch, device, shape):
+def test_gpus_and_other_dtypes_use_tensorflows_convolutions(monkeypatch, device):
     monkeypatch.setattr(tf.config, "list_logical_devices", lambda kind: [f"{kind}:0"] if kind == device else [])
-    n, h, w, c, d, stride = shape
-    large, small, kernel = (n, h, w, c), small_shape(n, h, w, d, stride), (4, 4, c, d)
     options = dict(dtype=tf.float32 if device == "GPU" else tf.float16)
-    types = operations(lambda x, k: convolve(x, k, stride, False), large, kernel, **options)
-    types |= operations(lambda x, k: convolve_transposed(x, k, stride, (h, w), False), small, kernel, **options)
-    types |= operations(lambda x, y: kernel_gradient(x, y, stride), large, small, **options)
-    assert not types & {"MatMul", "ConcatV2", "DepthToSpace"}
+    for n, h, w, c, d, stride in SHAPES[::3]:
+        large, small, kernel = (n, h, w, c), small_shape(n, h, w, d, stride), (4, 4, c, d)
+        up = lambda x, k: convolve_transposed(x, k, stride, (h, w), False)  # noqa: B023, E731
+        types = operations(lambda x, k: convolve(x, k, stride, False), large, kernel, **options)  # noqa: B023
+        types |= operations(up, small, kernel, **options)
+        types |= operations(lambda x, y: kernel_gradient(x, y, stride), large, small, **options)  # noqa: B023
+        assert not types & {"MatMul", "ConcatV2", "DepthToSpace"}

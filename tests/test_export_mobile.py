@@ -7,8 +7,7 @@ import sys
 
 import numpy as np
 import pytest
-from conftest import REPOSITORY, random_picture, write_picture
-from helpers import encode, import_script, make_sides, make_source
+from helpers import REPOSITORY, encode, import_script, make_sides, make_source, random_image, write_image
 from PIL import Image
 
 from tf_pix2pix import images, model_card
@@ -24,7 +23,7 @@ translate = import_script(MOBILE / "translate.py")
 @pytest.fixture(scope="module")
 def exported(tmp_path_factory):
     """A generator and its files by name: of 32x32 pixels, and "any" for any size."""
-    source = make_source()
+    source = make_source(depth=3)
     directory = tmp_path_factory.mktemp("exported")
     artifacts = list(tflite.export_tflite(source, directory, Options(tflite_precision=("float16", "int8"))))
     files = {artifact.path.stem.removeprefix("model-"): artifact.path for artifact in artifacts}
@@ -53,19 +52,23 @@ def read(path):
     return np.asarray(Image.open(path)).astype(int)
 
 
-def test_the_script_runs_by_itself(exported, tmp_path):
-    image = write_picture(tmp_path / "a.png", random_picture(9, 32, 32))
+def test_the_script_and_the_readme_run_by_themselves(exported, tmp_path):
+    image = write_image(tmp_path / "a.png", random_image(9, 32, 32))
     arguments = [f"--model={exported[1]['float16']}", image, f"--output={tmp_path / 'out'}"]
     command = [sys.executable, "-I", MOBILE / "translate.py", *arguments]
     done = subprocess.run(command, capture_output=True, text=True, cwd="/")
     assert (done.returncode, done.stdout) == (0, f"{tmp_path / 'out' / 'a.png'}\n"), done.stderr
+    [code] = re.findall(r"```python\n(.*?)```", (MOBILE / "README.md").read_text(), re.DOTALL)
+    (tmp_path / "model-float16.tflite").write_bytes(exported[1]["float16"].read_bytes())
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=tmp_path)
+    assert '"name": "tiny"' in done.stdout, done.stderr
 
 
 @pytest.mark.parametrize(("name", "bound"), [("float16", 1), ("int8", 10), ("int8-uint8", 10)])
 def test_an_image_of_the_models_size(exported, run, tmp_path, name, bound):
     generator, files = exported
-    image = random_picture(9, 32, 32)
-    path = write_picture(tmp_path / "in" / "a.png", image)
+    image = random_image(9, 32, 32)
+    path = write_image(tmp_path / "in" / "a.png", image)
     output = tmp_path / "out" / "a.png"
     assert run(f"--model={files[name]}", path, f"--output={output.parent}") == (0, [str(output)], [])
     difference = np.abs(read(output) - translated(generator, image))
@@ -74,21 +77,23 @@ def test_an_image_of_the_models_size(exported, run, tmp_path, name, bound):
 
 def test_folders_and_any_size(exported, run, tmp_path):
     generator, files = exported
-    image = random_picture(1, 50, 37)
-    write_picture(tmp_path / "in" / "a.png", image)
-    write_picture(tmp_path / "in" / "gray.png", random_picture(2, 20, 90, 1))
+    image = random_image(1, 50, 37)
+    write_image(tmp_path / "in" / "a.png", image)
+    write_image(tmp_path / "in" / "gray.png", random_image(2, 20, 90, 1))
     (tmp_path / "in" / "notes.txt").write_text("not an image")
-    code, outputs, errors = run(f"--model={files['any']}", tmp_path / "in", f"--output={tmp_path / 'out'}")
-    assert (code, outputs, errors) == (0, [f"{tmp_path}/out/a.png", f"{tmp_path}/out/gray.png"], [])
-    assert np.abs(read(tmp_path / "out" / "a.png") - translated(generator, image)).max() <= 1
-    assert read(tmp_path / "out" / "gray.png").shape == (20, 90, 3)
-    assert len([*(tmp_path / "out").iterdir()]) == 2
+    out = tmp_path / "out"
+    assert run(f"--model={files['any']}", tmp_path / "in", f"--output={out}") == (
+        *(0, [f"{out}/a.png", f"{out}/gray.png"], []),
+    )
+    assert np.abs(read(out / "a.png") - translated(generator, image)).max() <= 1
+    assert read(out / "gray.png").shape == (20, 90, 3)
+    assert len([*out.iterdir()]) == 2
 
 
 def test_a_fixed_size_resizes_the_input_and_the_generated_image(exported, run, tmp_path):
     generator, files = exported
-    image = np.kron(random_picture(3, 2, 2), np.ones((40, 30, 1), np.uint8))
-    path = write_picture(tmp_path / "a.png", image)
+    image = np.kron(random_image(3, 2, 2), np.ones((40, 30, 1), np.uint8))
+    path = write_image(tmp_path / "a.png", image)
     assert run(f"--model={files['float16']}", path, f"--output={tmp_path / 'out'}")[0] == 0
     small = np.asarray(Image.fromarray(image).resize((32, 32), Image.Resampling.BICUBIC))
     expected = Image.fromarray(translated(generator, small)).resize((60, 80), Image.Resampling.BICUBIC)
@@ -97,11 +102,11 @@ def test_a_fixed_size_resizes_the_input_and_the_generated_image(exported, run, t
 
 @pytest.mark.parametrize("channels", [1, 3, 4])
 def test_the_script_accepts_what_the_package_accepts(run, tmp_path, channels):
-    source = make_source(make_sides(channels, channels))
+    source = make_source(make_sides(channels, channels), depth=2)
     generator = source.generator
     options = Options(tflite_precision=("float32",), tflite_size=(0, 0))
     [artifact] = tflite.export_tflite(source, tmp_path, options)
-    rgb, rgba = (Image.fromarray(random_picture(seed, 33, 38, seed)) for seed in (3, 4))
+    rgb, rgba = (Image.fromarray(random_image(seed, 33, 38, seed)) for seed in (3, 4))
     gray = rgb.convert("L")
     exif = Image.Exif()
     exif[0x0112] = 6
@@ -111,21 +116,16 @@ def test_the_script_accepts_what_the_package_accepts(run, tmp_path, channels):
         "opaque": encode(rgb.convert("RGBA")),
         "gray": encode(gray),
         "gray_as_rgb": encode(gray.convert("RGB")),
-        "opaque_gray": encode(gray.convert("LA")),
         "gray_and_alpha": encode(rgba.convert("LA")),
         "1_bit": encode(gray.convert("1")),
-        "palette": encode(rgb.quantize(200)),
         "transparent_palette": encode(rgb.quantize(200), transparency=3),
         "transparent_gif": encode(rgb.quantize(200), "GIF", transparency=3),
         "cmyk": encode(rgb.convert("CMYK"), "JPEG"),
         "turned": encode(rgb, exif=exif),
         "webp": encode(rgba, "WEBP", lossless=True),
-        "bmp": encode(rgb, "BMP"),
-        "16_bits": encode(Image.fromarray(np.zeros((33, 38), np.uint16))),
         "16_bits_rgb": images.encode(np.zeros((33, 38, 3), np.uint16)),
         "cut": encode(rgb)[:100],
         "text": b"not an image",
-        "empty": b"",
     }
     accepted, refused = {}, []
     for name, data in files.items():
@@ -136,7 +136,7 @@ def test_the_script_accepts_what_the_package_accepts(run, tmp_path, channels):
             refused.append(name)
     tiff = tmp_path / "tiff.png"  # Pillow would cut 16-bit TIFFs to 8 bits, so the script reads no TIFF
     tiff.write_bytes(encode(rgb, "TIFF"))
-    assert len(accepted) >= 4 and len(refused) >= 5
+    assert len(accepted) >= 3 and len(refused) >= 3
     inputs = [*(tmp_path / f"{name}.png" for name in files), tiff]
     code, _, errors = run(f"--model={artifact.path}", *inputs, f"--output={tmp_path / 'out'}")
     assert code == 1
@@ -148,8 +148,8 @@ def test_the_script_accepts_what_the_package_accepts(run, tmp_path, channels):
 
 
 def test_wrong_usage_is_reported_in_one_line(exported, run, tmp_path):
-    image = write_picture(tmp_path / "a.png", random_picture(1, 32, 32))
-    namesake = write_picture(tmp_path / "b" / "a.png", random_picture(1, 32, 32))
+    image = write_image(tmp_path / "a.png", random_image(1, 32, 32))
+    namesake = write_image(tmp_path / "b" / "a.png", random_image(1, 32, 32))
     model, output = f"--model={exported[1]['float16']}", f"--output={tmp_path / 'out'}"
     (tmp_path / "empty").mkdir()
     for arguments, message in [
@@ -167,23 +167,16 @@ def test_wrong_usage_is_reported_in_one_line(exported, run, tmp_path):
         assert not (tmp_path / "out").exists()
 
 
-def test_the_readme_reads_the_card(exported, tmp_path):
-    [code] = re.findall(r"```python\n(.*?)```", (MOBILE / "README.md").read_text(), re.DOTALL)
-    (tmp_path / "model-float16.tflite").write_bytes(exported[1]["float16"].read_bytes())
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=tmp_path)
-    assert '"name": "tiny"' in done.stdout, done.stderr
-
-
 def test_label_maps_keep_their_colors(run, tmp_path):
     """Nearest-neighbor resizing both ways leaves only colors of the palette."""
     colors = np.array([[0, 0, 170], [9, 200, 20], [170, 255, 85], [255, 85, 0]], np.uint8)
     sides = make_sides(colors, colors)
-    source = make_source(sides, input_encoding="onehot", target_encoding="classes")
+    source = make_source(sides, input_encoding="onehot", target_encoding="classes", depth=2)
     source = dataclasses.replace(source, card={"sides": sides.to_json()})
     generator = source.generator
     [artifact] = tflite.export_tflite(source, tmp_path, Options(tflite_precision=("float32",)))
     label_map = colors[np.random.default_rng(0).integers(0, 4, (50, 37))]
-    path = write_picture(tmp_path / "a.png", label_map)
+    path = write_image(tmp_path / "a.png", label_map)
     assert run(f"--model={artifact.path}", path, f"--output={tmp_path / 'out'}")[0] == 0
     expected = images.resize(translated(generator, images.resize(label_map, (32, 32), "nearest")), (50, 37), "nearest")
     assert (read(tmp_path / "out" / "a.png") == expected).all(axis=2).mean() > 0.99

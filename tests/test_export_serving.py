@@ -2,23 +2,19 @@
 
 import ast
 import base64
-import contextlib
 import json
 import re
 import shutil
 import socket
 import subprocess
 import sys
-import threading
 import urllib.request
-from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
 
 import pytest
 import tensorflow as tf
-from conftest import REPOSITORY, random_picture, write_picture
 from google.protobuf import empty_pb2, text_format
-from helpers import encode, import_script
+from helpers import REPOSITORY, encode, import_script, random_image, respond, write_image
 from PIL import Image
 from serving_double import ServingDouble
 from tensorflow_serving.config import model_server_config_pb2
@@ -28,7 +24,7 @@ from tf_pix2pix.exporting.artifact import Options
 SERVING = REPOSITORY / "export" / "serving"
 COMPOSE = (SERVING / "docker-compose.yml").read_text()
 README = (SERVING / "README.md").read_text()
-PHOTO = encode(Image.fromarray(random_picture(1, 12, 10)), "JPEG")
+PHOTO = encode(Image.fromarray(random_image(1, 12, 10)), "JPEG")
 REQUIRED = {"serving": set(), "mobile": {"ai_edge_litert", "numpy", "PIL"}}  # packages that the scripts import
 NOWHERE = "http://127.0.0.1:9/v1/models/pix2pix"  # the port of a service that hardly any machine runs
 
@@ -44,8 +40,8 @@ def url(tiny_export):
 def folder(tmp_path, monkeypatch):
     """The working directory, with a.png, damaged.png and folder/a.jpg in it."""
     monkeypatch.chdir(tmp_path)
-    write_picture(tmp_path / "a.png", random_picture(2, 9, 16))
-    write_picture(tmp_path / "folder" / "a.jpg", random_picture(3, 4, 4))
+    write_image(tmp_path / "a.png", random_image(2, 9, 16))
+    write_image(tmp_path / "folder" / "a.jpg", random_image(3, 4, 4))
     (tmp_path / "damaged.png").write_bytes((tmp_path / "a.png").read_bytes()[:-40])
     return tmp_path
 
@@ -62,33 +58,9 @@ def client(folder, capsys):
     return run
 
 
-@contextlib.contextmanager
-def answering(answer):
-    """An HTTP server that answers each request's JSON with answer(request) -> (status, body). Yields its URL."""
-
-    class Handler(BaseHTTPRequestHandler):
-        def do_POST(self):
-            status, body = answer(json.loads(self.rfile.read(int(self.headers["Content-Length"]))))
-            self.send_response(status)
-            self.end_headers()
-            self.wfile.write(body if isinstance(body, bytes) else json.dumps(body).encode())
-
-        def log_message(self, *args):
-            pass
-
-    with HTTPServer(("127.0.0.1", 0), Handler) as server:
-        thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
-        thread.start()
-        try:
-            yield f"http://127.0.0.1:{server.server_port}/v1/models/pix2pix"
-        finally:
-            server.shutdown()
-            thread.join()
-
-
-def echo(request):
+def echo(body):
     """Answers with the images of the request."""
-    return 200, {"predictions": [{"image_bytes": row, "ok": True} for row in request["instances"]]}
+    return 200, {"predictions": [{"image_bytes": row, "ok": True} for row in json.loads(body)["instances"]]}
 
 
 def predict(url, data):
@@ -101,7 +73,7 @@ def predict(url, data):
 # client.py
 
 
-@pytest.mark.parametrize("address", ["", "/", "/labels/stable"])
+@pytest.mark.parametrize("address", ["/", "/labels/stable"])
 def test_client_saves_good_images_and_reports_damaged_ones(url, folder, client, address):
     (folder / "b.jpg").write_bytes(PHOTO)
     assert client(url + address, "a.png", "damaged.png", "b.jpg") == (
@@ -126,11 +98,11 @@ def test_client_sends_batches(folder, client):
     for name in names:
         (folder / name).write_text(name)
 
-    def answer(request):
-        sizes.append(len(request["instances"]))
-        return echo(request)
+    def answer(body):
+        sizes.append(len(json.loads(body)["instances"]))
+        return echo(body)
 
-    with answering(answer) as url:
+    with respond(answer) as url:
         assert client(url, *names, "--batch_size=3")[0] == 0
         assert sizes == [3, 3, 2]
         assert [(folder / "out" / name).with_suffix(".png").read_text() for name in names] == names
@@ -152,7 +124,7 @@ def test_client_sends_batches(folder, client):
     ],
 )
 def test_client_reports_an_unusable_answer(folder, client, answer, message):
-    with answering(lambda request: answer) as url:
+    with respond(lambda body: answer) as url:
         assert_error(client(url, "a.png"), message)
     assert [*(folder / "out").iterdir()] == []
 
@@ -164,10 +136,17 @@ def assert_error(result, message):
     assert message in stderr
 
 
-def test_client_leaves_no_partial_file(folder, client):
+def test_client_reports_files_that_it_cannot_write_or_read(folder, client):
     (folder / "out" / "a.png").mkdir(parents=True)
-    with answering(echo) as url:
+    with respond(echo) as url:
         assert_error(client(url, "a.png"), "out/a.png: cannot be written: Is a directory")
+        assert [path.name for path in (folder / "out").iterdir()] == ["a.png"]  # and no partial file
+        (folder / "out" / "a.png").rmdir()
+        unreadable = "/proc/self/mem"
+        if not Path(unreadable).exists():
+            pytest.skip("no /proc/self/mem: this system has no file that even root cannot read")
+        code, _, stderr = client(url, unreadable, "a.png", "--batch_size=1")
+    assert (code, stderr) == (1, f"failed: {unreadable}: Input/output error\n1 of 2 images failed\n")
     assert [path.name for path in (folder / "out").iterdir()] == ["a.png"]
 
 
@@ -201,16 +180,6 @@ def test_client_reports_wrong_usage_in_one_line(client, arguments, message):
     assert_error(client(NOWHERE, *arguments), message)
 
 
-def test_client_continues_after_an_unreadable_file(folder, client):
-    unreadable = "/proc/self/mem"
-    if not Path(unreadable).exists():
-        pytest.skip("no /proc/self/mem: this system has no file that even root cannot read")
-    with answering(echo) as url:
-        code, _, stderr = client(url, unreadable, "a.png", "--batch_size=1")
-    assert (code, stderr) == (1, f"failed: {unreadable}: Input/output error\n1 of 2 images failed\n")
-    assert [path.name for path in (folder / "out").iterdir()] == ["a.png"]
-
-
 def test_deployment_targets_import_nothing_of_this_project():
     for path in (REPOSITORY / "export").rglob("*.py"):
         nodes = [*ast.walk(ast.parse(path.read_text()))]
@@ -228,12 +197,11 @@ def fields(name):
     """The fields of a configuration file and their values as text."""
     text = (SERVING / name).read_text()
     text_format.Parse(text, empty_pb2.Empty(), allow_unknown_field=True)  # raises on wrong syntax
-    return {
-        name: value.strip() for name, value in re.findall(r"^ *(\w+)(?:: | \{ value: )([^}#\n]*)", text, re.MULTILINE)
-    }
+    found = re.findall(r"^ *(\w+)(?:: | \{ value: )([^}#\n]*)", text, re.MULTILINE)
+    return {name: value.strip() for name, value in found}
 
 
-def test_batching_config():
+def test_batching_and_monitoring_config():
     parameters = fields("batching.config")
     assert parameters.keys() == {
         *("allowed_batch_sizes", "max_batch_size", "batch_timeout_micros", "max_enqueued_batches", "num_batch_threads")
@@ -241,28 +209,23 @@ def test_batching_config():
     assert json.loads(parameters["allowed_batch_sizes"]) == [*Options().batch_sizes]  # those of the warm-up requests
     assert parameters["max_batch_size"] == "8"
     assert 'default=8, help="images per request [8]"' in (SERVING / "client.py").read_text()
-
-
-def test_monitoring_config():
     assert fields("monitoring.config") == {"enable": "true", "path": '"/monitoring/prometheus/metrics"'}
 
 
-def test_model_config():
+def test_model_config_and_compose_file():
     config = text_format.Parse((SERVING / "model.config").read_text(), model_server_config_pb2.ModelServerConfig())
     (model,) = config.model_config_list.config
     assert (model.name, model.base_path, model.model_platform) == ("pix2pix", "/models/pix2pix", "tensorflow")
     assert dict(model.version_labels) == {"stable": 1}
     assert model.model_version_policy.latest.num_versions == 2
-    assert ":/models:ro" in COMPOSE
-    assert "--allow_version_labels_for_unavailable_models=true" in COMPOSE  # without it the server would not start
-
-
-def test_compose_mounts_the_files_that_its_flags_name():
-    assert '- "./:/config:ro"' in COMPOSE
     named = re.findall(r'"--\w+_file=/config/(\S+)"', COMPOSE)
     assert {SERVING / name for name in named} == {*SERVING.glob("*.config")}
-    assert "--enable_batching=true" in COMPOSE  # without it the server ignores batching.config
-    assert '"8500:8500"' in COMPOSE and '"8501:8501"' in COMPOSE
+    for line in (
+        *(":/models:ro", '- "./:/config:ro"', '"8500:8500"', '"8501:8501"'),
+        "--allow_version_labels_for_unavailable_models=true",  # without it the server would not start
+        "--enable_batching=true",  # without it the server ignores batching.config
+    ):
+        assert line in COMPOSE
 
 
 def test_health_check(url):
@@ -276,17 +239,14 @@ def test_health_check(url):
 
 
 def test_readme_names_existing_files_and_the_server_of_the_compose_file():
-    image = re.search(r"image: (\S+)", COMPOSE)[1]
+    (image,) = re.findall(r"image: (\S+)", COMPOSE)
     assert re.findall(r"tensorflow/serving:\S+", README) == [image]
+    pinned = re.search(r"tensorflow/serving:(\d+)\.(\d+)", image).groups()
+    assert [*map(int, pinned)] >= [*map(int, tf.__version__.split(".")[:2])]  # it reads what this TensorFlow writes
     commands = re.findall(r"^(?:python|docker).*", README, re.MULTILINE)
     assert [command.split()[:2] for command in commands] == [["docker", "run"], ["python", "client.py"]]
     for name in re.findall(r"`(\w+\.(?:config|py))`", README):
         assert (SERVING / name).exists()
-
-
-def test_the_pinned_server_is_as_new_as_this_tensorflow():
-    pinned = re.search(r"image: tensorflow/serving:([\d.]+)", COMPOSE)[1]
-    assert [*map(int, pinned.split(".")[:2])] >= [*map(int, tf.__version__.split(".")[:2])]
 
 
 def test_readme_request_with_curl(url, folder):

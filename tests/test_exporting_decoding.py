@@ -92,7 +92,6 @@ def make_accepted() -> dict[str, bytes]:
         "opaque gray": gray.convert("LA"),
         "palette": palette,
         "palette of 13": few,
-        "palette of 2": rgb.quantize(2),
         "1 bit": gray.convert("1"),
         "one pixel": Image.new("RGB", (1, 1), (1, 2, 3)),
     }
@@ -102,20 +101,16 @@ def make_accepted() -> dict[str, bytes]:
         for kind in modes
         if image.mode in modes[kind]
     }
-    corner = np.asarray(rgb)[0, 0].tolist()
-    bmp = encode(rgb, "BMP")
-    flipped = np.asarray(rgb)[::-1, :, ::-1]
-    rows = np.pad(flipped.reshape(33, -1), ((0, 0), (0, 3))).tobytes()  # top row first
+    bmp, pixels = encode(rgb, "BMP"), np.asarray(rgb)
+    rows = np.pad(pixels[::-1, :, ::-1].reshape(33, -1), ((0, 0), (0, 3))).tobytes()  # top row first
     files |= {
         "PNG transparent palette": encode(palette, "PNG", transparency=3),
-        "PNG transparent palette of 13": encode(few, "PNG", transparency=3),
         "PNG palette of 13, unused transparency": encode(few, "PNG", transparency=15),
         "PNG transparent gray": encode(gray, "PNG", transparency=np.asarray(gray)[0, 0].item()),
-        "PNG transparent rgb": encode(rgb, "PNG", transparency=tuple(corner)),
+        "PNG transparent rgb": encode(rgb, "PNG", transparency=tuple(pixels[0, 0].tolist())),
         "PNG transparent 1 bit": encode(gray.convert("1"), "PNG", transparency=0),
         "PNG 16 bits": images.encode(random_deep(0, 4, 5, 3)),
         "GIF interlaced": encode(palette, "GIF", interlace=1),
-        "GIF not interlaced": encode(palette, "GIF", interlace=0),
         "GIF animated": encode(palette, "GIF", save_all=True, append_images=[gray, few], loop=0, comment=b"by us"),
         "BMP from the top": bmp[:22] + struct.pack("<i", -33) + bmp[26:54] + rows,
         "BMP with a profile behind": bmp + bytes(100),
@@ -123,15 +118,14 @@ def make_accepted() -> dict[str, bytes]:
         "WEBP lossy rgba": encode(rgba, "WEBP", lossless=False, quality=80),
         "JPEG rgb inside": encode(rgb, "JPEG", keep_rgb=True),
     }
-    for subsampling in (0, 1, 2):
-        for progressive in (False, True):
-            options = {"subsampling": subsampling, "progressive": progressive, "quality": 90}
-            files[f"JPEG {options}"] = encode(rgb, "JPEG", **options)
+    for subsampling, progressive in ((0, True), (1, False), (2, True)):
+        options = {"subsampling": subsampling, "progressive": progressive, "quality": 90}
+        files[f"JPEG {options}"] = encode(rgb, "JPEG", **options)
     return files
 
 
 @pytest.mark.parametrize(
-    ("channels", "depth", "accepted"), [(1, "uint8", 13), (3, "uint8", 40), (4, "uint8", 50), (4, "uint16", 50)]
+    ("channels", "depth", "accepted"), [(1, "uint8", 11), (3, "uint8", 33), (4, "uint8", 43), (4, "uint16", 43)]
 )
 def test_every_kind_of_file_is_decoded_as_in_training(channels, depth, accepted):
     files = make_accepted()
@@ -172,16 +166,13 @@ def make_exif(orientation: int, byte_order: str = ">") -> Image.Exif:
 
 
 @pytest.mark.parametrize("byte_order", ["<", ">"])
-@pytest.mark.parametrize("orientation", range(10))
-def test_exif_turns_an_image_upright(orientation, byte_order):
-    for name, encoded in encode_all(exif=make_exif(orientation, byte_order).tobytes()).items():
-        assert assert_equal(name, encoded)
-        if name in ("PNG", "JPEG", "WEBP"):
-            assert decode(encoded).shape == ((47, 33, 3) if 5 <= orientation <= 8 else (33, 47, 3))
-
-
-def test_exif_prevails_over_xmp():
-    xmp = b'<tiff:Orientation="6"/>'
+def test_exif_turns_an_image_upright(byte_order):
+    for orientation in range(10):
+        for name, encoded in encode_all(exif=make_exif(orientation, byte_order).tobytes()).items():
+            assert assert_equal(name, encoded)
+            if name in ("PNG", "JPEG", "WEBP"):
+                assert decode(encoded).shape == ((47, 33, 3) if 5 <= orientation <= 8 else (33, 47, 3))
+    xmp = b'<tiff:Orientation="6"/>'  # EXIF prevails over it
     assert assert_equal("JPEG", encode(photo(3), "JPEG", exif=make_exif(8), xmp=xmp))
     assert assert_equal("JPEG", encode(photo(3), "JPEG", xmp=b"<x/>"))
 
@@ -239,11 +230,10 @@ def with_4_bits(png: bytes) -> bytes:
     return png[:12] + header + struct.pack(">I", zlib.crc32(header)) + png[33:]
 
 
-@pytest.mark.parametrize("name", make_refused())
-def test_files_that_would_be_misread_are_refused(name):
-    encoded = make_refused()[name]
-    assert [decode(encoded, channels) for channels in (1, 3, 4)] == [None] * 3
-    assert decode(encoded, 4, "uint16") is None
+def test_files_that_would_be_misread_are_refused():
+    for name, encoded in make_refused().items():
+        assert [decode(encoded, channels) for channels in (1, 3, 4)] == [None] * 3, name
+        assert decode(encoded, 4, "uint16") is None, name
 
 
 def test_a_file_that_is_cut_short_is_refused():
@@ -254,30 +244,17 @@ def test_a_file_that_is_cut_short_is_refused():
         whole = decode(encoded, 4)
         if whole is None:
             continue
-        for share in (0.1, 0.4, 0.7, 0.95):
+        for share in (0.1, 0.7, 0.95):
             assert decode(encoded[: min(int(share * len(encoded)), len(encoded) - 20)], 4) is None, (name, share)
-        for missing in (1, 2, 4, 12):
+        for missing in (1, 4, 12):
             rest = decode(encoded[:-missing], 4)
             assert rest is None or np.array_equal(rest, whole), (name, missing)
     deep = images.encode(random_deep(0, 20, 20, 3))
     assert decode(deep[: len(deep) // 2], 3, "uint16") is None
-
-
-def test_a_gif_that_lacks_pixels_is_refused():
-    """Though all its blocks are complete."""
     gif = encode(photo(3), "GIF")
-    pixels = gif.index(b",", 13 + 3 * 256) + 11  # the first block of them
+    pixels = gif.index(b",", 13 + 3 * 256) + 11  # the first block of them; all blocks stay complete, pixels lack
     assert decode(gif) is not None
     assert decode(gif[:pixels] + b"\x14" + gif[pixels + 1 : pixels + 21] + b"\0;") is None
-
-
-def test_a_damaged_file_with_all_its_pixels_may_be_accepted():
-    info = PngImagePlugin.PngInfo()
-    info.add(b"teSt", b"1234")
-    whole = encode(photo(3), "PNG", pnginfo=info)
-    damaged = whole.replace(b"teSt1234", b"teSt1235")  # its checksum is wrong now
-    assert expect(damaged) is None
-    np.testing.assert_array_equal(decode(damaged), expect(whole))
 
 
 def read_peak_memory() -> float:
@@ -340,11 +317,7 @@ def test_the_number_of_blocks_is_limited():
 
     assert all(assert_equal(name, encoded) for name, encoded in make_files(MAX_BLOCKS // 10).items())
     assert [decode(encoded) for encoded in make_files(MAX_BLOCKS + 1).values()] == [None] * 3
-
-
-def test_a_chunk_of_negative_length_is_refused():
-    """Read as a signed number, its length would lead back to itself."""
-    png = encode(photo(3), "PNG")
+    # Read as a signed number, a chunk's length would lead back to itself.
     assert decode(png[:33] + (2**32 - 12).to_bytes(4, "big") + png[37:]) is None
 
 

@@ -29,7 +29,7 @@ def assert_same(source, artifact, sizes):
 
 @pytest.fixture(scope="module")
 def exported(tmp_path_factory):
-    source, directory = make_source(), tmp_path_factory.mktemp("onnx")
+    source, directory = make_source(depth=3), tmp_path_factory.mktemp("onnx")
     [artifact] = export_onnx(source, directory, Options())
     assert [path.name for path in directory.iterdir()] == ["model.onnx"]
     return SimpleNamespace(source=source, artifact=artifact, session=onnxruntime.InferenceSession(artifact.path))
@@ -37,18 +37,12 @@ def exported(tmp_path_factory):
 
 def test_any_size(exported):
     assert exported.artifact.fixed_size is None
-    assert_same(exported.source, exported.artifact, [*SIZES, (1025, 769)])
-
-
-def test_a_batch_equals_its_images(exported):
+    assert_same(exported.source, exported.artifact, [*SIZES, (257, 193)])
     batch = np.random.default_rng(0).uniform(-1, 1, (3, 40, 35, 3)).astype(np.float32)
     (together,) = exported.session.run(["generated"], {"image": batch})
     for image, generated in zip(batch, together, strict=True):
         (alone,) = exported.session.run(["generated"], {"image": image[np.newaxis]})
         np.testing.assert_allclose(generated, alone[0], atol=1e-5)
-
-
-def test_the_interface_and_the_card(exported):
     for [value], name in ((exported.session.get_inputs(), "image"), (exported.session.get_outputs(), "generated")):
         assert (value.name, value.type, value.shape) == (name, "tensor(float)", ["n", "height", "width", 3])
     assert model_card.read_card(exported.artifact.path) == exported.source.card
@@ -69,14 +63,10 @@ def test_images_are_not_transposed_at_each_convolution(exported):
 
 @pytest.mark.parametrize(
     ("channels", "fields"),
-    [
-        ((3, 3), {"generator": "resnet"}),
-        ((1, 4), {"norm": "batch"}),
-        ((3, 1), {"upsampling": "resize"}),
-    ],
+    [((3, 3), {"generator": "resnet"}), ((1, 4), {"norm": "batch"}), ((3, 1), {"upsampling": "resize"})],
 )
 def test_other_networks(tmp_path, channels, fields):
-    source = make_source(make_sides(*channels), **fields)
+    source = make_source(make_sides(*channels), depth=2, **fields)
     for layer in source.generator.layers:
         if isinstance(layer, keras.layers.BatchNormalization):
             layer.moving_mean.assign(layer.moving_mean + 0.1)
@@ -90,7 +80,7 @@ def test_a_network_that_does_not_convert_is_an_error(tmp_path):
             return tf.math.lgamma(x + 3.0)
 
     inputs = keras.Input((None, None, 3))
-    source = dataclasses.replace(make_source(), generator=keras.Model(inputs, Lgamma()(inputs)))
+    source = dataclasses.replace(make_source(depth=2), generator=keras.Model(inputs, Lgamma()(inputs)))
     with pytest.raises(RunError, match="does not convert to ONNX"):
         next(export_onnx(source, tmp_path, Options()))
 

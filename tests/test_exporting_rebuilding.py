@@ -12,22 +12,20 @@ from tf_pix2pix.inference import any_size, make_translate
 from tf_pix2pix.layers import Convolution2D, Convolution2DTranspose, InterleavedConvolution2D
 from tf_pix2pix.networks import GENERATORS
 
+CASES = [
+    (0, "unet", {}),
+    (2**20, "unet", {"norm": "batch"}),
+    (0, "unet", {"upsampling": "resize"}),
+    (0, "resnet", {"depth": 2}),
+    (2**20, "resnet", {"depth": 2}),
+]
 
-@pytest.mark.parametrize("threshold", [0, 2**20], ids=["products", "convolutions"])
-@pytest.mark.parametrize(
-    ("kind", "options"),
-    [
-        ("unet", {}),
-        ("unet", {"norm": "batch", "depth": 3}),
-        ("unet", {"upsampling": "resize"}),
-        ("resnet", {"depth": 2}),
-    ],
-    ids=str,
-)
+
+@pytest.mark.parametrize(("threshold", "kind", "options"), CASES, ids=str)
 def test_other_forms_are_the_same_function(monkeypatch, threshold, kind, options):
     for module in (rebuilding, convolutions):
         monkeypatch.setattr(module, "LARGE_KERNEL", threshold)
-    generator = GENERATORS[kind](3, 3, size=(32, 32), filters=2, initializer="kaiming", **options)
+    generator = GENERATORS[kind](3, 3, size=(32, 32), filters=2, **dict(depth=3, initializer="kaiming") | options)
     values = np.random.default_rng(0).uniform(-1, 1, (2, 65, 97, 3)).astype(np.float32)
     batches = [tf.constant(values[:, :height, :width]) for height, width in ((33, 17), (64, 32), (65, 97))]
     generator(batches[1], training=True)  # running statistics other than the initial ones

@@ -1,6 +1,5 @@
 """A run directory of an earlier version still restores and translates to the same image."""
 
-import numpy as np
 from helpers import REPOSITORY, difference
 
 from tf_pix2pix import images
@@ -17,11 +16,10 @@ ADVICE = (
 
 def test_the_golden_run_translates_to_the_same_image():
     try:
-        [(input_image, target_image)] = Run.open(GOLDEN).examples("val")
+        [(input_image, _)] = Run.open(GOLDEN).examples("val")
         generated = Translator.from_run(GOLDEN).translate(input_image)
     except ValueError as error:
         raise AssertionError(f"{error}. {ADVICE}") from error
     expected = images.decode((GOLDEN / "examples" / "val" / "00_generated.png").read_bytes())
     assert expected.std() > 15  # otherwise any image would be close to it
-    assert np.abs(expected.astype(int) - target_image).mean() < 40  # it has learned
     assert difference(generated, expected) <= 1, ADVICE

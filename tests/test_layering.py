@@ -5,7 +5,7 @@ import subprocess
 import sys
 
 import pytest
-from conftest import REPOSITORY
+from helpers import REPOSITORY
 
 ROWS = [
     {"errors"},
@@ -65,17 +65,11 @@ def test_flags_are_in_cli_and_configs_from_run_on(path):
             assert ROW_OF[part(path)] >= ROW_OF["run"]
 
 
-def run_python(code):
-    return subprocess.run(
-        [sys.executable, "-c", code], cwd=REPOSITORY, capture_output=True, text=True, check=True
-    ).stdout
-
-
-def test_importing_the_package_loads_no_tensorflow_and_defines_no_flag():
-    code = "import sys, tf_pix2pix, absl.flags as f; print('tensorflow' in sys.modules, list(f.FLAGS))"
-    assert run_python(code).split() == ["False", "[]"]
-
-
-def test_the_public_names_are_there():
-    code = "import tf_pix2pix as p; print(all(getattr(p, name) is not None for name in p.__all__), len(p.__all__))"
-    assert run_python(code).split() == ["True", "13"]
+def test_importing_the_package_loads_no_tensorflow_and_every_public_name_is_there():
+    code = """
+import sys, tf_pix2pix as package, absl.flags
+print("tensorflow" in sys.modules, list(absl.flags.FLAGS))
+print(all(getattr(package, name) is not None for name in package.__all__), len(package.__all__))
+"""
+    done = subprocess.run([sys.executable, "-c", code], cwd=REPOSITORY, capture_output=True, text=True, check=True)
+    assert done.stdout.split() == ["False", "[]", "True", "13"]

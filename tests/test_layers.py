@@ -4,7 +4,7 @@ import keras
 import numpy as np
 import pytest
 import tensorflow as tf
-from conftest import random_picture
+from helpers import random_image
 from keras.src.testing import TestCase
 
 from tf_pix2pix import images, layers
@@ -106,19 +106,12 @@ def test_convolutions_with_any_options_equal_keras_own(kind, peer, options):
     np.testing.assert_allclose(own(x), theirs(x), atol=1e-5)
 
 
-def test_instance_normalization_is_per_image_and_per_channel():
-    layer = InstanceNormalization()
+def test_instance_normalization_is_the_papers_batch_norm_of_each_image():
+    layer, batch = InstanceNormalization(), keras.layers.BatchNormalization(epsilon=1e-5)
     x = noise(3, 5, 7, 2) * [[[[3.0, 0.5]]]] + 4
-    y = layer(x).numpy()
-    np.testing.assert_allclose(y.mean(axis=(1, 2)), 0, atol=1e-5)  # float32 rounding of sums of 35 values near 4
-    np.testing.assert_allclose(y.std(axis=(1, 2)), 1, atol=1e-3)  # epsilon 1e-5 against variances from 0.08 up
-    np.testing.assert_allclose(layer(x[1:2]), y[1:2], atol=1e-6)  # independent of the rest of the batch
-
-
-def test_instance_normalization_is_the_papers_batch_norm_at_batch_size_1():
-    x = noise(1, 6, 6, 4)
-    batch = keras.layers.BatchNormalization(epsilon=1e-5)
-    np.testing.assert_allclose(InstanceNormalization()(x), batch(x, training=True), atol=1e-5)
+    for image, y in zip(x, layer(x).numpy(), strict=True):
+        np.testing.assert_allclose(y, batch(image[np.newaxis], training=True)[0], atol=1e-5)
+        np.testing.assert_allclose(y.mean(axis=(0, 1)), 0, atol=1e-5)  # float32 rounding of 35 values near 4
 
 
 @pytest.mark.parametrize(
@@ -150,24 +143,19 @@ def test_initializers_have_the_documented_variance(name):
     assert abs(kernel.std() / sigma - 1) < 6 / np.sqrt(kernel.size)
 
 
-@pytest.mark.parametrize(
-    "colors", [GRAYS, COLORS, np.hstack([COLORS, 255 - COLORS[:, :1]])], ids=["gray", "rgb", "rgba"]
-)
 @pytest.mark.parametrize("dtype", ["float32", "mixed_float16", "mixed_bfloat16"])
-def test_label_maps_become_one_hot_and_return_exactly(colors, dtype):
+def test_label_maps_become_one_hot_and_return_exactly(dtype):
     """Even if colors are one level apart, as class numbers saved as grays are."""
-    labels = np.random.default_rng(0).integers(0, len(colors), (40, 56))
-    channels = OneHotLabels(colors, dtype=dtype)(images.to_float(colors[labels][np.newaxis])).numpy()
-    np.testing.assert_array_equal(channels[0], np.eye(len(colors))[labels])
-    decoded = PaletteColors(colors)(10 * channels - 3)
-    np.testing.assert_array_equal(images.from_float(decoded)[0], colors[labels])
-    np.testing.assert_allclose(decoded[0], images.to_float(colors[labels]), atol=5e-5)
-
-
-def test_other_colors_become_the_nearest():
+    for colors in (GRAYS, COLORS, np.hstack([COLORS, 255 - COLORS[:, :1]])):
+        labels = np.random.default_rng(0).integers(0, len(colors), (40, 56))
+        channels = OneHotLabels(colors, dtype=dtype)(images.to_float(colors[labels][np.newaxis])).numpy()
+        np.testing.assert_array_equal(channels[0], np.eye(len(colors))[labels])
+        decoded = PaletteColors(colors)(10 * channels - 3)
+        np.testing.assert_array_equal(images.from_float(decoded)[0], colors[labels])
+        np.testing.assert_allclose(decoded[0], images.to_float(colors[labels]), atol=5e-5)
     image = np.array([[[250, 9, 3], [3, 0, 0], [80, 90, 100], [200, 210, 220]]], np.uint8)
-    channels = OneHotLabels(COLORS)(images.to_float(image[np.newaxis]))
-    np.testing.assert_array_equal(np.argmax(channels[0, 0], axis=1), [2, 3, 4, 1])
+    nearest = OneHotLabels(COLORS, dtype=dtype)(images.to_float(image[np.newaxis]))  # other colors become the nearest
+    np.testing.assert_array_equal(np.argmax(nearest[0, 0], axis=1), [2, 3, 4, 1])
 
 
 # CIE Lab under D65 of sRGB colors, as published (Lindbloom's calculator, and any table of the primaries).
@@ -183,15 +171,12 @@ KNOWN_LAB = {
 }
 
 
-def test_lab_equals_published_tables():
+def test_lab_equals_published_tables_and_colors_return_from_it():
     image = np.array([[[*KNOWN_LAB]]], np.uint8)
     lab = rgb_to_lab(images.to_float(image))[0, 0].numpy()
     np.testing.assert_allclose(lab, [*KNOWN_LAB.values()], atol=0.03)  # the matrix has four digits
     assert np.abs(lab[[0, 1, 6, 7], 1:]).max() < 1e-3
-
-
-def test_colors_return_from_lab():
-    image = random_picture(0, 100, 100)
+    image = random_image(0, 100, 100)
     lab = rgb_to_lab(images.to_float(image[np.newaxis]))
     np.testing.assert_array_equal(images.from_float(lab_to_rgb(lab))[0], image)
 
@@ -221,7 +206,7 @@ def test_lightness_and_chroma_are_in_the_range_of_tanh():
 
 def with_holes(dtype=np.uint8):
     """[1, 6, 7, 4]: rows 0 to 2 are opaque, row 3 lacks one level of alpha, row 4 is transparent, row 5 is random."""
-    image = random_picture(0, 6, 7, 4).astype(dtype) * dtype(np.iinfo(dtype).max // 255)
+    image = random_image(0, 6, 7, 4).astype(dtype) * dtype(np.iinfo(dtype).max // 255)
     image[:3, :, 3] = np.iinfo(dtype).max
     image[3, :, 3] = np.iinfo(dtype).max // 255 * 254
     image[4, :, 3] = 0

@@ -24,23 +24,14 @@ def test_adversarial_losses_are_the_published_formulas(name):
     loss = ADVERSARIAL_LOSSES[name]
     for function, expected in zip((loss.real, loss.fake, loss.generator), EXPECTED[name], strict=True):
         np.testing.assert_allclose(function(tf.constant(LOGITS)), expected, rtol=1e-5, atol=1e-6)  # float32
+        assert np.isfinite(function(tf.constant([-1e4, 1e4]))).all()
     assert loss.gradient_penalty == (name == "wgan-gp")
 
 
-@pytest.mark.parametrize("name", ADVERSARIAL_LOSSES)
-def test_extreme_logits_stay_finite(name):
-    loss = ADVERSARIAL_LOSSES[name]
-    for function in (loss.real, loss.fake, loss.generator):
-        assert np.isfinite(function(tf.constant([-1e4, 1e4]))).all()
-
-
-def test_l1_is_one_mean_per_example():
+def test_means_are_per_example():
     output, target = np.zeros((2, 2, 2, 3), np.float32), np.zeros((2, 2, 2, 3), np.float32)
     output[1], target[1, 0] = 0.5, -0.5
     np.testing.assert_allclose(l1(output, target), [0, 0.75])
-
-
-def test_per_example_keeps_the_batch():
     np.testing.assert_allclose(per_example(tf.reshape(tf.range(12.0), [2, 3, 2])), [2.5, 8.5])
 
 

@@ -97,7 +97,7 @@ def test_channels_are_only_added(train, val, wanted, channels):
             "leave out --input_depth",
         ),
         ([DEEP], {"input_depth": "float32", "input_range": (0, 1)}, "--input_depth=float32: train0: 16 bits a channel"),
-        ([FLOATS * 0 + 7], {}, "all input images have the single value 7; give --input_range=LOW,HIGH"),
+        ([FLOATS * 0 + 7], {}, "all input images have the single value 7; set --input_range=LOW,HIGH"),
         (
             [random_deep(0, 8, 8, 4)],
             {"input_range": (0, 4095)},
@@ -169,7 +169,7 @@ def test_the_inputs_of_a_task_are_as_its_photos(capsys, task, channels):
         (
             [GRAY, GRAY.repeat(3, 2)],
             {"task": "colorize"},
-            "--task=colorize learns from photos in color, but all are gray, such as train0; give other photos or",
+            "--task=colorize: requires color photos, but all are gray, such as train0; pass other photos or",
         ),
     ],
 )
@@ -206,7 +206,7 @@ def test_unknown_colors_are_reported_for_each_split(palette_file, capsys):
     assert (palette.colors, palette.counts) == (((255, 85, 0), (0, 0, 170)), (4, 4))  # counts are of train alone
     printed = capsys.readouterr().err
     assert "target images (val): 25.00% of the pixels have colors that the palette lacks and get the nearest" in printed
-    assert "first in val0 (1 pixels); --palette=FILE gives another palette" in printed
+    assert "first in val0 (1 pixel); --palette=FILE sets another palette" in printed
     assert "(train)" not in printed
 
 

@@ -27,11 +27,9 @@ def test_settings_come_back_from_their_files(tmp_path):
     config = change(crop_size=(32, 64), output_range=(-2.5, 7.0), input_encoding="onehot")
     Run(tmp_path, config, sides).write_settings()
     run = Run.open(tmp_path)
-    assert (run.config, run.sides) == (config, sides)
-    assert run.sides.input.palette.counts == (10, 20)
-    assert {json.loads((tmp_path / name).read_text())["format_version"] for name in ("config.json", "sides.json")} == {
-        1
-    }
+    assert (run.config, run.sides, run.sides.input.palette.counts) == (config, sides, (10, 20))
+    for name in ("config.json", "sides.json"):
+        assert json.loads((tmp_path / name).read_text())["format_version"] == 1
 
 
 @pytest.mark.parametrize(
@@ -106,11 +104,12 @@ def test_the_generator_is_restored_in_float32_or_its_moving_average(tmp_path, fi
         np.testing.assert_array_equal(restored, trained)
 
 
-def test_a_checkpoint_of_another_network_is_refused(tmp_path):
+def test_networks_that_do_not_fit_the_run_are_refused(tmp_path):
     run = make_run(tmp_path / "run")
-    other = Run(run.directory, change(filters=8), make_sides())
     with pytest.raises(InputError, match="step-00000001: damaged"):
-        other.generator("latest")
+        Run(run.directory, change(filters=8), make_sides()).generator("latest")
+    with pytest.raises(InputError, match="--crop_size=32x32 --generator=unet: "):
+        Run("not written", change(depth=9), make_sides()).build_generator()
 
 
 def test_checkpoints_are_found_by_name_or_step(run):
@@ -128,7 +127,14 @@ def test_checkpoints_are_found_by_name_or_step(run):
         run.find_checkpoint("4")
 
 
-def test_examples_come_back_in_their_order(run):
+def test_examples_come_back_in_their_order_or_are_all_absent(run):
+    def failing():
+        yield random_image(0, 4, 4), random_image(1, 4, 4)
+        raise OSError("disk full")
+
+    with pytest.raises(OSError, match="disk full"):
+        run.write_examples("train", failing())
+    assert not run.has_examples("train")
     pairs = [(random_image(number, 4, 4), random_image(100 + number, 4, 4, 1)) for number in range(12)]
     pairs[5] = pairs[5][0].astype(np.uint16) * 257, pairs[5][1].astype(np.float32) / 7
     (run.directory / "examples" / "train.partial" / "left").mkdir(parents=True)  # by a kill
@@ -146,21 +152,6 @@ def test_examples_come_back_in_their_order(run):
         InputError, match="val: examples are missing; run the training command again, which writes them"
     ):
         run.examples("val")
-
-
-def test_examples_are_all_there_or_none(run):
-    def failing():
-        yield random_image(0, 4, 4), random_image(1, 4, 4)
-        raise OSError("disk full")
-
-    with pytest.raises(OSError, match="disk full"):
-        run.write_examples("train", failing())
-    assert not run.has_examples("train")
-
-
-def test_sizes_that_do_not_fit_name_their_flags():
-    with pytest.raises(InputError, match="--crop_size=32x32 --generator=unet: "):
-        Run("not written", change(depth=9), make_sides()).build_generator()
 
 
 def test_with_a_codec_the_generator_is_from_images_to_images(tmp_path):

@@ -1,16 +1,15 @@
 """Exported models as functions: from any number of threads, and what they report when they fail."""
 
-import contextlib
-import http.server
 import os
 import shutil
+import socket
 import threading
 from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
 import tensorflow as tf
-from helpers import random_image
+from helpers import random_image, respond
 from serving_double import ServingDouble
 
 from tf_pix2pix import exporting, images, runtimes
@@ -81,27 +80,24 @@ def test_quiet_restores_stderr(capfd):
     assert len(os.listdir("/dev/fd")) == opened
 
 
-def touch(*paths):
-    for path in paths:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.touch()
-
-
-def test_the_latest_version_is_the_highest_number(tmp_path):
-    touch(*(tmp_path / name / "saved_model.pb" for name in ("9", "10", "11.old")))
-    assert runtimes.latest_version(tmp_path) == tmp_path / "10"
-    assert runtimes.latest_version(tmp_path / "9") == tmp_path / "9"
-
-
 def test_a_folder_of_models_names_them(tmp_path):
+    def touch(*names):
+        for name in names:
+            (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+            (tmp_path / name).touch()
+
     with pytest.raises(InputError, match=f"^{tmp_path}: not a model; pass a run directory, a SavedModel, or"):
         runtimes.latest_version(tmp_path)
-    touch(tmp_path / "runs" / "b" / "config.json", tmp_path / "runs" / "a" / "config.json", tmp_path / "runs" / "x.txt")
+    touch("runs/b/config.json", "runs/a/config.json", "runs/x.txt")
     with pytest.raises(InputError, match="runs: not a model; it contains the runs a, b; pass one of them$"):
         runtimes.latest_version(tmp_path / "runs")
-    touch(tmp_path / "runs" / "c" / "3" / "saved_model.pb", tmp_path / "runs" / "d" / "saved_model.pb")
+    touch(
+        "runs/c/9/saved_model.pb", "runs/c/10/saved_model.pb", "runs/c/11.old/saved_model.pb", "runs/d/saved_model.pb"
+    )
     with pytest.raises(InputError, match="contains the runs a, b and the SavedModels c, d; pass one of them$"):
         runtimes.latest_version(tmp_path / "runs")
+    assert runtimes.latest_version(tmp_path / "runs" / "c") == tmp_path / "runs" / "c" / "10"
+    assert runtimes.latest_version(tmp_path / "runs" / "c" / "9") == tmp_path / "runs" / "c" / "9"
 
 
 def test_damaged_files_are_named(models, tmp_path):
@@ -119,14 +115,10 @@ def test_damaged_files_are_named(models, tmp_path):
                 load(path)
 
 
-def test_a_long_error_is_cut_to_one_line(tmp_path, monkeypatch):
+def test_a_long_error_is_cut_to_one_line():
     def fail(path):
         raise ValueError("no memory\nand a long trace")
 
-    touch(tmp_path / "saved_model.pb")
-    monkeypatch.setattr(tf.saved_model, "load", fail)
-    with pytest.raises(InputError, match=f"^{tmp_path}: cannot be loaded: no memory; export it again$"):
-        runtimes.load_saved_model(tmp_path)
     with pytest.raises(RunError, match="^a.onnx: the model failed on a 4x5 image: no memory$"):
         runtimes._with_run_errors("a.onnx", fail)(np.zeros((1, 4, 5, 3), np.float32))
 
@@ -153,9 +145,8 @@ def test_values_are_quantized_by_rounding_and_clipping():
 
 
 def test_a_server_refuses_an_image_or_is_gone(models, tiny_export):
-    unknown = models["server"].replace("pix2pix", "nothing")
     with pytest.raises(InputError, match="nothing/metadata: status 404: Servable not found for request: Latest"):
-        runtimes.connect(unknown)
+        runtimes.connect(models["server"].replace("pix2pix", "nothing"))
     with ServingDouble(tiny_export[0]) as server:
         runtime = runtimes.connect(server.url)
         with pytest.raises(runtimes.Refused, match="the server refuses a 9x8 image with 4 channels"):
@@ -166,16 +157,16 @@ def test_a_server_refuses_an_image_or_is_gone(models, tiny_export):
         runtimes.connect(server.url)
 
 
-@pytest.mark.parametrize("response", [{}, [], None, {"predictions": []}, {"predictions": [1]}, {"predictions": [{}]}])
-def test_an_odd_response_of_a_server_is_an_error(monkeypatch, response):
+def test_an_odd_response_of_a_server_is_an_error(monkeypatch):
     signature = {"inputs": {"image_bytes": {}}, "outputs": {"image_bytes": {}, "ok": {}}}
     metadata = {"metadata": {"signature_def": {"signature_def": {"serving_default": signature}}}}
-    monkeypatch.setattr(runtimes, "_request", lambda url, body=None: response if body else metadata)
-    with pytest.raises(RunError, match=f"{URL}: the response is not one image; another model is served there"):
-        runtimes.connect(URL).generate(np.zeros((1, 4, 4, 3), np.float32))
-    monkeypatch.setattr(runtimes, "_request", lambda url, body=None: response)
-    with pytest.raises(InputError, match=f"{URL}: another kind of model is served there; pass a model that tf_pix2pix"):
-        runtimes.connect(URL)
+    for response in ({}, [], None, {"predictions": []}, {"predictions": [1]}, {"predictions": [{}]}):
+        monkeypatch.setattr(runtimes, "_request", lambda url, body=None: response if body else metadata)  # noqa: B023
+        with pytest.raises(RunError, match=f"{URL}: the response is not one image; another model is served there"):
+            runtimes.connect(URL).generate(np.zeros((1, 4, 4, 3), np.float32))
+        monkeypatch.setattr(runtimes, "_request", lambda url, body=None: response)  # noqa: B023
+        with pytest.raises(InputError, match=f"{URL}: another kind of model is served there; pass a model that tf_pix"):
+            runtimes.connect(URL)
 
 
 @pytest.mark.parametrize(("depth", "bits"), [("uint8", 8), ("uint16", 16)])
@@ -184,30 +175,6 @@ def test_images_travel_with_as_many_bits_as_they_need(depth, bits):
     encoded = runtimes._encode_png(images.to_float(image, (0.0, 255.0 if bits == 8 else 65535.0))[np.newaxis].numpy())
     assert encoded[24] == bits  # of the PNG header
     np.testing.assert_array_equal(images.decode(encoded), image)
-
-
-@contextlib.contextmanager
-def serve(status, body, gate=None):
-    """The URL of a server that always responds in the same way, once the gate is open."""
-
-    class Handler(http.server.BaseHTTPRequestHandler):
-        def do_GET(self):
-            if gate:
-                gate.wait()
-            with contextlib.suppress(OSError):
-                self.send_response(status)
-                self.end_headers()
-                self.wfile.write(body)
-
-        def log_message(self, *args):
-            pass
-
-    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
-        threading.Thread(target=server.serve_forever, daemon=True).start()
-        try:
-            yield f"http://127.0.0.1:{server.server_port}/v1/models/pix2pix"
-        finally:
-            server.shutdown()
 
 
 @pytest.mark.parametrize(
@@ -219,16 +186,11 @@ def serve(status, body, gate=None):
     ],
 )
 def test_another_server_is_an_error(status, body, problem):
-    with serve(status, body) as url, pytest.raises(InputError, match=f"{url}/metadata: {problem}"):
+    with respond(lambda request: (status, body)) as url, pytest.raises(InputError, match=f"{url}/metadata: {problem}"):
         runtimes.connect(url)
 
 
 def test_a_silent_server_times_out(monkeypatch):
     monkeypatch.setattr(runtimes, "SERVER_TIMEOUT", 0.2)
-    gate = threading.Event()
-    threading.Timer(3, gate.set).start()
-    with serve(200, b"{}", gate) as url, pytest.raises(InputError, match="timed out"):
-        try:
-            runtimes.connect(url)
-        finally:
-            gate.set()
+    with socket.create_server(("127.0.0.1", 0)) as silent, pytest.raises(InputError, match="timed out"):
+        runtimes.connect(f"http://127.0.0.1:{silent.getsockname()[1]}/v1/models/pix2pix")

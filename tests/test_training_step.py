@@ -12,9 +12,9 @@ import tensorflow as tf
 from helpers import REPOSITORY, change, make_sides, random_image
 
 from tf_pix2pix import images, losses
+from tf_pix2pix.codecs import CODECS
 from tf_pix2pix.inference import make_translate
 from tf_pix2pix.losses import ADVERSARIAL_LOSSES, gradient_penalty
-from tf_pix2pix.networks import GENERATORS
 from tf_pix2pix.palettes import Palette
 from tf_pix2pix.run import Run
 from tf_pix2pix.sides import Side, Sides
@@ -131,8 +131,8 @@ def test_dropout_depends_on_seed_and_step_alone():
 def test_mixed_precision_learns_like_float32():
     after, untrained = {}, None
     for precision in ("float32", "mixed_float16", "mixed_bfloat16"):
-        state, train_step = build(precision=precision, dropout=0.0, learning_rate=2e-3)
-        measured = [float(train_step(*batch())["gen_l1_loss"]) for _ in range(20)]
+        state, train_step = build(precision=precision, dropout=0.0, learning_rate=4e-3, depth=3)
+        measured = [float(train_step(*batch())["gen_l1_loss"]) for _ in range(10)]
         untrained, after[precision] = untrained or measured[0], measured[-1]
         assert {variable.dtype for variable in state.generator.trainable_variables} == {"float32"}
     assert after["float32"] < untrained - 0.015
@@ -141,7 +141,7 @@ def test_mixed_precision_learns_like_float32():
 
 
 def test_loss_scaling_skips_an_overflowing_step():
-    state, train_step = build(precision="mixed_float16")
+    state, train_step = build(precision="mixed_float16", depth=2)
     before, scale = weights(state.generator), float(state.generator_optimizer.dynamic_scale)
     input_image, target_image = batch()
     train_step(input_image, target_image * np.inf)
@@ -164,13 +164,13 @@ def test_without_an_adversary_the_generator_learns_the_same():
 
 
 def test_xla_computes_the_same():
-    found = [build(xla=xla, dropout=0.0)[1](*batch()) for xla in (False, True)]
+    found = [build(xla=xla, dropout=0.0, depth=2)[1](*batch()) for xla in (False, True)]
     # float32 rounding: XLA fuses operations
     np.testing.assert_allclose(*([each[name] for name in LOSSES] for each in found), rtol=1e-4)
 
 
 def test_the_moving_average():
-    state, train_step = build(ema_decay=0.3)
+    state, train_step = build(ema_decay=0.3, depth=2)
     assert state.sampled is state.ema_generator
     expected = weights(state.generator)
     assert_close_weights(weights(state.ema_generator), expected, rtol=0)
@@ -188,20 +188,19 @@ def test_linear_decay():
     np.testing.assert_allclose(rates, [0.2, 0.2, 0.2, 0.1, 0.0], atol=1e-7)
 
 
-@pytest.mark.parametrize("schedule", ["constant", "linear"])
-def test_the_schedule_is_used(schedule):
-    state, train_step = build(total_steps=2, schedule=schedule)
-    for _ in range(2):
+def test_the_schedule_is_used():
+    state, train_step = build(total_steps=2, schedule="linear", depth=2)
+    moved = []
+    for _ in range(3):  # the linear rate is 0 from the last planned step on
+        before = weights(state.generator)
         train_step(*batch())
-    before = weights(state.generator)
-    train_step(*batch())  # the linear rate is 0 from the last planned step on
-    assert all(map(np.array_equal, before, weights(state.generator))) == (schedule == "linear")
+        moved.append(not all(map(np.array_equal, before, weights(state.generator))))
+    assert moved == [True, True, False]
 
 
-@pytest.mark.parametrize("generator", GENERATORS)
-@pytest.mark.parametrize("norm", ["instance", "batch", "none"])
-def test_every_network_trains(generator, norm):
-    state, train_step = build(generator=generator, norm=norm, learning_rate=4e-3)
+@pytest.mark.parametrize(("generator", "norm"), [("unet", "batch"), ("unet", "none"), ("resnet", "instance")])
+def test_every_network_and_norm_trains(generator, norm):
+    state, train_step = build(generator=generator, norm=norm, learning_rate=4e-3, depth=2)
     input_image, _ = batch()
     measured = [float(train_step(input_image, 0.2 * input_image + 0.7)["gen_l1_loss"]) for _ in range(20)]
     assert measured[-1] < measured[0] - 0.05
@@ -224,7 +223,7 @@ rng = np.random.default_rng(0)
 data = tf.data.Dataset.from_tensor_slices(tuple(rng.uniform(-1, 1, (8, 32, 32, 3)).astype("float32") for _ in range(2)))
 one, two = tf.distribute.OneDeviceStrategy("CPU:0"), tf.distribute.MirroredStrategy(["CPU:0", "CPU:1"])
 for strategy, dropout in ((one, 0.0), (two, 0.0), (two, 0.5)):
-    config = TrainConfig(crop_size=(32, 32), filters=4, batch_size=4, dropout=dropout, ema_decay=0.5)
+    config = TrainConfig(crop_size=(32, 32), filters=2, depth=2, batch_size=4, dropout=dropout, ema_decay=0.5)
     with strategy.scope():
         state = build_state(Run(Path("not written"), config, Sides(Side(3), Side(3))), 10)
         step = make_train_step(state, config)
@@ -252,7 +251,7 @@ def first_step(codec_fields, sides, *masks):
     """The losses of the first step on images of the sides, the generator's output before it, and the batch."""
     state, train_step = build(sides=sides, dropout=0.0, **codec_fields)
     input_image, target_image = image_batch(sides.input), image_batch(sides.target, seed=1)
-    codec = Run(Path("not written"), change(**codec_fields), sides).codec
+    codec = CODECS[change(**codec_fields).codec](sides)
     gen_output = state.generator(codec.encode_input(input_image), training=True).numpy()
     return train_step(input_image, target_image, *masks), gen_output, input_image, target_image, codec
 
@@ -278,14 +277,11 @@ def test_classes_have_a_cross_entropy():
     assert [*found] == ["gen_gan_loss", "gen_cross_entropy_loss", "disc_real_loss", "disc_fake_loss"]
 
 
-def test_lab_compares_a_and_b():
+def test_lab_compares_a_and_b_and_residual_the_sum_with_the_target():
     found, chroma, input_image, target_image, codec = first_step(dict(color_space="lab"), make_sides(1, 3))
     assert chroma.shape == (2, 32, 32, 2)
     expected = np.mean(np.abs(chroma - codec.encode_target(target_image, input_image)))
     assert float(found["gen_l1_loss"]) == pytest.approx(expected, rel=1e-3)
-
-
-def test_residual_compares_the_sum_with_the_target():
     found, residual, input_image, target_image, _ = first_step(dict(residual=True), make_sides())
     expected = np.mean(np.abs(input_image + residual - target_image))
     assert float(found["gen_l1_loss"]) == pytest.approx(expected, rel=1e-4)

@@ -50,7 +50,6 @@ def test_images_of_any_size_keep_their_size(translator, run_dir):
     several = [random_image(number, *size) for number, size in enumerate(SIZES)]
     for image, generated in zip(several, translator.translate(several), strict=True):
         expected = images.from_float(translate(images.to_float(image[np.newaxis])))[0].numpy()
-        assert expected.shape == image.shape
         np.testing.assert_array_equal(generated, expected)
         np.testing.assert_array_equal(translator.translate(image), generated)
     assert np.std(generated) > 5
@@ -93,14 +92,11 @@ def test_channels_and_bit_depth_are_converted_if_nothing_is_lost(translator):
 @pytest.mark.parametrize(
     ("value", "found"),
     [
-        *(
-            (np.zeros(shape, np.uint8), f"uint8 {'x'.join(map(str, shape))}")
-            for shape in ((4, 4), (4, 4, 2), (0, 4, 3))
-        ),
-        (np.zeros((1, 4, 4, 3), np.uint8), "uint8 1x4x4x3"),
+        (np.zeros((4, 4), np.uint8), "uint8 4x4"),
+        (np.zeros((4, 4, 2), np.uint8), "uint8 4x4x2"),
+        (np.zeros((0, 4, 3), np.uint8), "uint8 0x4x3"),
         (np.zeros((4, 4, 3), np.float64), "float64 4x4x3"),
         ("a.png", "str"),
-        (None, "NoneType"),
     ],
 )
 def test_other_values_than_images_are_refused(translator, value, found):
@@ -113,7 +109,6 @@ def test_large_images_pass_in_tiles():
     tiled = Translator(recording(seen), max_pixels=64 * 64)
     for size, tiles in (
         ((64, 64), [(64, 64)]),
-        ((200, 64), [(64, 64)] * 5),  # padded to 224: (224 - 16) / 48 tiles
         ((70, 100), [(64, 64)] * 6),  # padded to 96 x 128: 2 x 3 tiles
         ((32, 128), [(32, 128)]),  # as many pixels as allowed
     ):
@@ -123,54 +118,42 @@ def test_large_images_pass_in_tiles():
         assert [shape[:2] for shape in seen] == tiles
 
 
-def test_tiles_come_close_to_the_whole_image(run_dir, translator):
-    """Not equal: each tile is normalized over its own pixels. In a homogeneous image each tile's statistics are close
-    to the whole image's; the threshold is twice the measured mean difference, 6.3 of 255."""
-    image = random_image(0, 256, 256)
-    tiled = Translator.from_run(run_dir, "latest", max_pixels=128 * 128).translate(image)
-    assert 0 < np.abs(translator.translate(image).astype(int) - tiled).mean() < 13
-
-
 def test_tiles_equal_the_whole_image_if_nothing_is_normalized_over_it(tmp_path):
     """Batch norm with running statistics: a pixel depends only on the pixels that the network sees around it, fewer
     than 30 at this depth (2 halvings). Tiles of 512 pixels drop 32 at their borders."""
-    run_dir = make_run(tmp_path / "run", norm="batch", depth=2).directory
-    image = random_image(0, 600, 700)
+    run_dir = make_run(tmp_path / "run", norm="batch", depth=2, filters=2).directory
+    image = random_image(0, 600, 200)
     whole = Translator.from_run(run_dir, "latest", max_pixels=2**30).translate(image)
     assert whole.std() > 5
-    tiled = Translator.from_run(run_dir, "latest", max_pixels=512 * 512)
-    assert tiled.max_pixels == 512 * 512
+    tiled = Translator.from_run(run_dir, "latest", max_pixels=512 * 200)
+    assert tiled.max_pixels == 512 * 200
     assert difference(whole, tiled.translate(image)) <= 1
 
 
-def test_images_resized_as_in_training(translator):
+def test_size_channels_depth_and_value_range_are_the_runs(translator):
+    """Floats are values of the run's range; the generated image has the depth of the targets."""
     image = random_image(0, 50, 70)
     small = images.resize(image, (32, 32), "nearest")
     expected = images.resize(translator.translate(small), (50, 70), "bicubic")
     np.testing.assert_array_equal(translator.translate(image, resize="train"), expected)
 
-
-def test_size_and_channels_are_the_runs():
+    sides = Sides(Side(1, "float32", (0.0, 8.0)), Side(3, "uint16"))
     seen = []
     model = recording(
-        seen, lambda values: np.repeat(values, 3, axis=3), config=change(crop_size=(32, 64)), sides=make_sides(1, 3)
+        [],
+        lambda values: seen.append(values) or np.repeat(values / 2, 3, axis=3),
+        sides=sides,
+        config=change(crop_size=(32, 64)),
     )
-    assert Translator(model).translate(random_image(0, 50, 70, 1), resize="train").shape == (50, 70, 3)
-    assert seen == [(32, 64, 1)]
+    assert Translator(model).translate(np.zeros((50, 70, 1), np.float32), resize="train").shape == (50, 70, 3)
+    assert seen.pop().shape == (1, 32, 64, 1)
     with pytest.raises(InputError, match="colors"):
-        Translator(model).translate(random_image(0, 50, 70))
-
-
-def test_depth_and_value_range_are_the_runs():
-    """Floats are values of the run's range; the generated image has the depth of the targets."""
-    sides = Sides(Side(1, "float32", (0.0, 8.0)), Side(1, "uint16"))
-    seen = []
-    model = recording(seen, lambda values: seen.append(values) or values / 2, sides=sides)
+        Translator(model).translate(np.float32(image))
     image = np.linspace(-1, 8, 24, dtype=np.float32).reshape(4, 6, 1)
     generated = Translator(model).translate(image)
     expected = np.clip(image, 0, 8) / 4 - 1
-    np.testing.assert_allclose(seen[1][0], expected, atol=1e-6)
-    np.testing.assert_array_equal(generated, np.round((expected / 2 + 1) * 32767.5).astype(np.uint16))
+    np.testing.assert_allclose(seen[0][0], expected, atol=1e-6)
+    np.testing.assert_array_equal(generated, np.round((expected.repeat(3, 2) / 2 + 1) * 32767.5).astype(np.uint16))
 
 
 def test_the_checkpoint_is_the_one_asked_for(tiny_run):
@@ -202,7 +185,6 @@ def test_variants_depend_on_their_seed(run_dir, monkeypatch):
         ({"samples": 0}, "samples=0: must be a whole number, at least 1"),
         ({"samples": 1.5}, "samples=1.5: must be a whole number"),
         ({"samples": 1, "noise_seed": 2**31}, "noise_seed=2147483648: must be a whole number of 32 bits"),
-        ({"samples": 1, "noise_seed": 0.5}, "noise_seed=0.5: must be a whole number"),
         ({"samples": 1, "noise_seed": -(2**31) - 1}, "noise_seed=-2147483649: must be"),
         ({"make_inputs": True}, "make_inputs: the model was trained on pairs, not on a task"),
         ({"enlarge": True}, "enlarge: requires task=super_resolution, but the model was trained on pairs"),
@@ -214,27 +196,19 @@ def test_unsupported_options_are_refused(translator, options, message):
             call(**options)
 
 
-def test_a_run_without_dropout_has_no_variants(tmp_path):
-    with pytest.raises(InputError, match="without dropout"):
-        Translator.from_run(make_run(tmp_path / "run", dropout=0.0).directory, "latest").check(samples=1)
-
-
 def test_exported_models_generate_the_runs_images(tiny_run, tiny_export):
-    """Of any size, within 1 of 255, or what the export measured for int8."""
+    """Of any size, within 1 of 255, or what the export measured for int8. test_runtimes.py compares all formats."""
     output, rows = tiny_export
     run = Translator.from_run(tiny_run)
-    several = [random_image(number, *size) for number, size in enumerate([*SIZES, (1025, 769)])]
-    expected = run.translate(several)
-    with ServingDouble(output) as server:
-        for model in (output, output / "1", server.url):
-            for one, other in zip(expected, Translator.load(str(model)).translate(several), strict=True):
-                assert difference(one, other) <= 1
+    several = [random_image(number, *size) for number, size in enumerate(SIZES)]
+    for one, other in zip(run.translate(several), Translator.load(str(output)).translate(several), strict=True):
+        assert difference(one, other) <= 1
     example = Run.open(tiny_run).examples("val")[0][0]
     for name in ("model-float32.tflite", "model-int8.tflite", "model-int8-uint8.tflite"):
         (threshold,) = (row.max_difference for row in rows if row.path.name == name)
         exported = Translator.load(str(output / name))
         assert difference(run.translate(example), exported.translate(example)) <= threshold
-        assert [image.shape for image in exported.translate(several[:6])] == [image.shape for image in several[:6]]
+        assert exported.translate(several[3]).shape == several[3].shape
 
 
 def test_exported_models_know_their_run(tiny_run, tiny_export, monkeypatch):
@@ -247,7 +221,7 @@ def test_exported_models_know_their_run(tiny_run, tiny_export, monkeypatch):
         assert exported.max_pixels == 2000 * 1000
         with pytest.raises(InputError, match="transparency"):
             exported.translate(random_image(0, 9, 9, 4))
-        with pytest.raises(InputError, match="samples: requires a run directory; exported models draw no noise"):
+        with pytest.raises(InputError, match="samples: exported models have no dropout and so no noise"):
             exported.translate(random_image(0, 9, 9), samples=1)
     assert Translator.sides_of(tiny_run) == make_sides()
     assert Translator.sides_of("http://host/v1/models/m") is Translator.sides_of("nowhere") is None
@@ -281,7 +255,7 @@ def test_a_server_translates_what_its_model_accepts(tiny_run, tiny_export):
 
     with ServingDouble(tiny_export[0]) as server:
         served = Translator.load(f"{server.url}/")
-        whole, large, gray = random_image(0, 1100, 1000), random_image(0, 1500, 1400), random_image(0, 9, 8, 1)
+        whole, large, gray = random_image(0, 400, 300), random_image(0, 1500, 1400), random_image(0, 9, 8, 1)
         assert difference(run.translate(whole), served.translate(whole)) <= 1
         assert difference(tile(large, 2**20), served.translate(large)) <= 1
         np.testing.assert_array_equal(served.translate(gray), served.translate(np.repeat(gray, 3, axis=2)))
@@ -290,12 +264,10 @@ def test_a_server_translates_what_its_model_accepts(tiny_run, tiny_export):
         with pytest.raises(RunError, match="9x8"):
             served.translate(random_image(0, 9, 8, 4))
         for options in ({"resize": "train"}, {"make_inputs": True}, {"enlarge": True}):
-            with pytest.raises(InputError, match=f"{[*options][0]}.*: the model does not say how it was trained"):
+            with pytest.raises(InputError, match=f"{[*options][0]}.*: requires the training settings"):
                 served.translate(random_image(0, 9, 8), **options)
-        with pytest.raises(InputError, match="floats: a server accepts images of 8 or 16 bits"):
+        with pytest.raises(InputError, match="floats: a server accepts only images of 8 or 16 bits"):
             served.translate(np.zeros((9, 8, 3), np.float32))
-    with pytest.raises(RunError, match="refused"):
-        served.translate(random_image(0, 9, 8))
 
 
 def test_a_model_without_a_card_accepts_all_images():
@@ -330,40 +302,43 @@ def test_failures_of_the_model_name_the_image():
 
     with pytest.raises(RunError, match="the model failed on a 9x8 image: OOM when allocating tensor; lower max_pixels"):
         Translator(Model(fail)).translate(random_image(0, 9, 8))
-    with pytest.raises(RunError, match="the model returned 1x1 pixels for 4x5; it does not support this size"):
+    with pytest.raises(RunError, match="the model returned 1x1 pixels for a tile of 4x5; it must keep the size"):
         Translator(Model(lambda values: values[:, :1, :1])).translate(random_image(0, 4, 5))
 
 
-@pytest.mark.parametrize(
-    "changes",
-    [{"config": None}, {"config": {"filters": None}}, {"sides": {}}, {"max_pixels": -5}, {"size_multiple": None}],
-)
-def test_a_card_of_another_kind_is_named(tiny_export, tmp_path, changes):
-    shutil.copytree(tiny_export[0] / "1", tmp_path / "1")
-    model_card.write_card(tmp_path / "1", model_card.read_card(tmp_path / "1") | changes)
-    with pytest.raises(InputError, match=f"{tmp_path}/1: its model card is not one of this release .*export it again"):
-        Translator.load(tmp_path)
+def test_a_card_of_another_kind_is_named(tiny_export, tmp_path):
+    path = shutil.copy(tiny_export[0] / "model-float32.tflite", tmp_path / "1.tflite")
+    card = model_card.read_card(path)
+    changes = (
+        {"config": None},
+        {"config": {"filters": None}},
+        {"sides": {}},
+        {"max_pixels": -5},
+        {"size_multiple": None},
+    )
+    for each in changes:
+        model_card.write_card(path, card | each)
+        with pytest.raises(InputError, match=f"{path}: this release cannot read its model card .*export it again"):
+            Translator.load(path)
 
 
 def test_other_things_than_models_are_named(tmp_path):
-    with pytest.raises(InputError, match="nothing/here: not found; pass a run, a SavedModel, a .tflite or .onnx file"):
-        Translator.load("nothing/here")
-    with pytest.raises(InputError, match=str(tmp_path)):
-        Translator.load(str(tmp_path))
     (tmp_path / "a.TFLITE").write_bytes(b"nonsense")
-    with pytest.raises(InputError, match="a.TFLITE"):
-        Translator.load(str(tmp_path / "a.TFLITE"))
-    tf.saved_model.save(tf.Module(), str(tmp_path / "2"))
-    with pytest.raises(InputError, match="2.*translate"):
-        Translator.load(str(tmp_path))
+    for model, message in (
+        ("nothing/here", "nothing/here: not found; pass a run, a SavedModel, a .tflite or .onnx file"),
+        (tmp_path, f"{tmp_path}: not a model"),
+        (tmp_path / "a.TFLITE", "a.TFLITE: cannot be loaded"),
+    ):
+        with pytest.raises(InputError, match=message):
+            Translator.load(str(model))
 
 
 def task_translator(tmp_path, task, channels=3, **options):
-    sides = Sides(Side(channels), Side(3))
-    return Translator.from_run(make_run(tmp_path / "run", sides, task=task).directory, "latest", **options)
+    run = make_run(tmp_path / "run", Sides(Side(channels), Side(3)), task=task, depth=3, filters=2)
+    return Translator.from_run(run.directory, "latest", **options)
 
 
-@pytest.mark.parametrize(("task", "channels"), [("colorize", 1), ("edges", 1), ("denoise", 3), ("inpaint", 4)])
+@pytest.mark.parametrize(("task", "channels"), [("colorize", 1), ("denoise", 3), ("inpaint", 4)])
 def test_inputs_are_made_from_photos_as_in_training(tmp_path, task, channels):
     translator = task_translator(tmp_path, task, channels)
     photo = random_image(0, 33, 40)
@@ -373,21 +348,14 @@ def test_inputs_are_made_from_photos_as_in_training(tmp_path, task, channels):
     np.testing.assert_array_equal(translator.translate([photo], make_inputs=True)[0], generated)
     rgba = images.with_channels(photo, 4)
     np.testing.assert_array_equal(translator.translate(rgba, make_inputs=True), generated)
+    if task != "colorize":
+        return
     assert len(translator.translate(photo, make_inputs=True, samples=2)) == 2
     small = images.resize(photo, (32, 32), "bicubic")
     expected = images.resize(translator.translate(small, make_inputs=True), (33, 40), "bicubic")
     np.testing.assert_array_equal(translator.translate(photo, make_inputs=True, resize="train"), expected)
-    if task == "colorize":
-        with pytest.raises(InputError, match="; for a plain photo pass make_inputs, which makes the input of colorize"):
-            translator.translate(photo)
-
-
-def test_a_validation_photo_gets_the_input_that_the_run_has(inpaint_run, monkeypatch):
-    translator, seen = Translator.from_run(inpaint_run), []
-    spy(translator, monkeypatch, seen)
-    for made, photo in Run.open(inpaint_run).examples("val"):
-        translator.translate(photo, make_inputs=True)
-        np.testing.assert_array_equal(images.from_float(seen.pop()), made)
+    with pytest.raises(InputError, match="; for a plain photo pass make_inputs, which makes the input of colorize"):
+        translator.translate(photo)
 
 
 def test_small_images_are_enlarged(tmp_path, monkeypatch):
@@ -399,7 +367,7 @@ def test_small_images_are_enlarged(tmp_path, monkeypatch):
     expected = pillow_bicubic(image, (20 * scale, 33 * scale))
     assert np.abs((seen[0] + 1) * 127.5 - expected).max() < 0.6  # 0.5 is rounding
     for other, name in (({"make_inputs": True}, "make_inputs"), ({"resize": "train"}, "resize=train")):
-        with pytest.raises(InputError, match=f"enlarge excludes {name}; leave out one"):
+        with pytest.raises(InputError, match=f"enlarge: excludes {name}; leave out one"):
             translator.translate(image, enlarge=True, **other)
 
 
@@ -420,15 +388,18 @@ def test_transparent_pixels_are_filled_and_all_others_kept(tmp_path):
         translator.translate(image, enlarge=True)
 
 
-def test_exported_models_have_the_task(inpaint_run, tmp_path):
+def test_a_photos_input_is_the_runs_also_in_exported_models(inpaint_run, tmp_path, monkeypatch):
     """They generate the run's images, and keep the known pixels of RGBA images bit for bit."""
-    options = Options(tflite_precision=("float32",), batch_sizes=(1,))
-    export(inpaint_run, tmp_path / "exported", options=options)
-    run, photo, image = Translator.from_run(inpaint_run), random_image(0, 32, 32), random_image(1, 32, 32, 4)
+    run, seen = Translator.from_run(inpaint_run), []
+    photo, image = random_image(0, 32, 32), random_image(1, 32, 32, 4)
+    generated = run.translate(photo, make_inputs=True)
+    export(inpaint_run, tmp_path / "out", ["tflite"], options=Options(tflite_precision=("float32",)))
     image[..., 3] = np.where(image[..., 3] > 60, 255, image[..., 3])  # also half transparent
     known = image[..., 3] == 255
-    for name in ("1", "model-float32.tflite"):
-        exported = Translator.load(tmp_path / "exported" / name)
-        np.testing.assert_array_equal(exported.translate(image)[known], image[known][:, :3])
-        generated = exported.translate(photo, make_inputs=True)
-        assert difference(generated, run.translate(photo, make_inputs=True)) <= 1
+    exported = Translator.load(tmp_path / "out" / "model-float32.tflite")
+    np.testing.assert_array_equal(exported.translate(image)[known], image[known][:, :3])
+    assert difference(exported.translate(photo, make_inputs=True), generated) <= 1
+    spy(run, monkeypatch, seen)
+    for made, photo in Run.open(inpaint_run).examples("val"):
+        run.translate(photo, make_inputs=True)
+        np.testing.assert_array_equal(images.from_float(seen.pop()), made)

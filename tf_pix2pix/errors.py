@@ -20,7 +20,7 @@ def format_list(items: Sequence, separator: str = ", ", most: int = 20) -> str:
 
 def format_count(number: int, noun: str) -> str:
     """The number with its noun: "1 channel", "3 channels"."""
-    return f"{number} {noun}{'' if number == 1 else 's'}"
+    return f"{number:,} {noun}{'' if number == 1 else 's'}"
 
 
 def error_line(error: Exception) -> str:

@@ -1,6 +1,6 @@
-"""The inference policy: a generator as a function of images of any height and width, the same one everywhere.
+"""The inference policy: how every part of the package applies a generator to images of any height and width.
 
-No dropout, unless noise is asked for with a seed; batch norm with its running statistics.
+Dropout is off, unless a seed asks for noise; batch norm uses its running statistics.
 """
 
 import itertools
@@ -10,13 +10,13 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-MIN_SIDE = 16  # pixels, the least that every generator accepts
+MIN_SIDE = 16  # pixels: the least height and width that every generator accepts
 ACTIVATION_BYTES = 2e9  # default limit on the memory of one translation
-WORKSPACE = 1.6  # resident memory over activations: measured 1.3 (U-Net, 2048 pixels a side) to 1.7 (ResNet, 1024)
+WORKSPACE = 1.6  # resident memory / activations: measured 1.3 (U-Net, 2048 pixels a side) to 1.7 (ResNet, 1024)
 
 
 def size_multiple(generator: keras.Model) -> int:
-    """The number that heights and widths must be multiples of: 2 for each halving of the network."""
+    """The number that divides all heights and widths that the network accepts: a factor of 2 for each halving."""
     multiple = 1
     for layer in generator.layers:
         if isinstance(layer, keras.layers.Conv2D):
@@ -25,7 +25,7 @@ def size_multiple(generator: keras.Model) -> int:
 
 
 def padded_side(side, multiple: int):
-    """The least side, in pixels, that is at least `side` and fits the network: int -> int, or scalar tensors."""
+    """The next height or width, in pixels, that fits the network: int -> int, or scalar tensors."""
     rounded = (side + multiple - 1) // multiple * multiple
     return tf.maximum(rounded, MIN_SIDE) if tf.is_tensor(side) else max(rounded, MIN_SIDE)
 
@@ -33,13 +33,15 @@ def padded_side(side, multiple: int):
 def reflect_to(images: tf.Tensor, height, width) -> tf.Tensor:
     """Pads [n, h, w, c] to [n, height, width, c] by mirroring at the borders, evenly on both sides.
 
-    It mirrors as often as needed: one pixel fills the whole image. (tf.pad mirrors only once.)
+    It mirrors as often as needed, where tf.pad mirrors once: a single pixel fills the whole image.
     """
     for axis, wanted in ((1, height), (2, width)):
         side = tf.shape(images)[axis]
         period = tf.maximum(2 * side - 2, 1)
         before = (wanted - side) // 2
-        position = (tf.range(wanted) + period - before % period) % period  # never % of a negative: converters round it
+        position = (
+            tf.range(wanted) + period - before % period
+        ) % period  # no % of negatives, which converters round differently
         images = tf.gather(images, tf.minimum(position, period - position), axis=axis)
     return images
 
@@ -51,7 +53,7 @@ def crop_from(images, padded, size):
 
 
 def any_size(generator: keras.Model, training: bool = False) -> Callable[[tf.Tensor], tf.Tensor]:
-    """The generator on images of any size: mirrored to the next size that fits, translated, cropped to their own.
+    """The generator for images of any size: mirrors them to the next size that fits, and crops the result back.
 
     Returns:
       float32 [n, h, w, input channels] in [-1, 1] -> float32 [n, h, w, target channels] in [-1, 1].
@@ -70,22 +72,22 @@ def any_size(generator: keras.Model, training: bool = False) -> Callable[[tf.Ten
 
 
 def make_translate(generator: keras.Model) -> Callable[[tf.Tensor], tf.Tensor]:
-    """`any_size` as a tf.function, traced once for all unknown sizes."""
+    """`any_size` as a tf.function, traced once for all sizes."""
     return tf.function(any_size(generator), reduce_retracing=True, autograph=False)
 
 
 def make_noisy_translate(generator: keras.Model) -> Callable[[tf.Tensor, np.ndarray], tf.Tensor]:
     """`make_translate` with dropout, the generator's noise (paper, section 3.2), drawn from a seed of two int32.
 
-    The same image and seed give the same result, if one thread calls it at a time. The generator is changed: its batch
-    norm keeps to its running statistics from here on.
+    The same image and seed produce the same result, if threads call it one at a time. It freezes the batch norm of the
+    generator, which then uses its running statistics.
 
     Raises:
       ValueError: the generator has no dropout.
     """
     dropouts = [layer for layer in generator.layers if isinstance(layer, keras.layers.Dropout)]
     if not dropouts:
-        raise ValueError("trained without dropout, so there is no noise to draw; leave out samples")
+        raise ValueError("trained without dropout, which draws the noise; leave out samples")
     for layer in generator.layers:
         if isinstance(layer, keras.layers.BatchNormalization):
             layer.trainable = False
@@ -103,7 +105,7 @@ def make_noisy_translate(generator: keras.Model) -> Callable[[tf.Tensor, np.ndar
 def max_pixels(generator: keras.Model) -> int:
     """The pixels (height x width) of an image whose translation needs ACTIVATION_BYTES of memory.
 
-    Computed from the traced graph: a tensor is held from the operation that computes it to the last one that reads it.
+    In the traced graph, memory holds a tensor from the operation that computes it to the last one that reads it.
     WORKSPACE allows for the buffers of convolutions.
     """
     side = 2 * padded_side(1, size_multiple(generator))

@@ -1,9 +1,8 @@
 """The model card: a JSON object that describes an exported model and how to use it, stored in the artifact.
 
-Where each format keeps it:
-  SavedModel: the file assets.extra/model_card.json in its folder.
-  .tflite: the file model_card.json in a zip archive behind the model. TFLite stores associated files in this way.
-  .onnx: metadata_props["model_card"].
+SavedModel: the file assets.extra/model_card.json in its folder.
+.tflite: the file model_card.json in a zip archive behind the model, TFLite's place for associated files.
+.onnx: metadata_props["model_card"].
 """
 
 import json
@@ -21,7 +20,7 @@ NAME = "model_card.json"
 
 
 def read_card(path: str | os.PathLike) -> dict[str, Any] | None:
-    """Returns the card of a SavedModel folder, a .tflite file or a .onnx file, or None if it has no card.
+    """Reads the card of a SavedModel folder, a .tflite file or a .onnx file; None if it is missing.
 
     Raises:
       InputError: the file is missing, damaged or of another format.
@@ -41,9 +40,9 @@ def read_card(path: str | os.PathLike) -> dict[str, Any] | None:
 
 
 def write_card(path: str | os.PathLike, card: dict[str, Any]) -> None:
-    """Stores the card in a SavedModel folder, a .tflite file or a .onnx file, and replaces an earlier card.
+    """Stores the card in a SavedModel folder, a .tflite file or a .onnx file, in place of an earlier card.
 
-    The changed file replaces the old one in one step; if writing fails, the old one stays.
+    If writing fails, the old file stays.
 
     Raises:
       InputError: the file is missing, damaged or of another format.
@@ -85,7 +84,7 @@ def _write_tflite(path: Path, text: str, partial: Path) -> None:
 
 
 def _read_associated_files(path: Path) -> tuple[dict[str, bytes], int]:
-    """Returns the files in the archive behind a TFLite model, by name, and the size of the model without them."""
+    """The files in the archive behind a TFLite model, by name, and the size of the model without them."""
     with open(path, "rb") as file:
         if file.read(8)[4:] != b"TFL3":
             raise ValueError("it is not a TFLite file")
@@ -96,7 +95,7 @@ def _read_associated_files(path: Path) -> tuple[dict[str, bytes], int]:
                 entries = archive.infolist()
                 files = {entry.filename: archive.read(entry) for entry in entries}
                 return files, min((entry.header_offset for entry in entries), default=archive.start_dir)
-        except Exception:  # zipfile raises nearly anything for a damaged archive
+        except Exception:  # zipfile raises many types for damaged archives
             raise ValueError("its model card cannot be read") from None
 
 
@@ -106,8 +105,8 @@ def _read_onnx(path: Path) -> str | None:
 
 def _write_onnx(path: Path, text: str, partial: Path) -> None:
     model = _load_onnx(path)
-    entry = next((entry for entry in model.metadata_props if entry.key == "model_card"), None)
-    entry = entry or model.metadata_props.add(key="model_card")
+    entries = [entry for entry in model.metadata_props if entry.key == "model_card"]
+    entry = entries[0] if entries else model.metadata_props.add(key="model_card")
     entry.value = text
     partial.write_bytes(model.SerializeToString())
 
@@ -121,7 +120,7 @@ def _load_onnx(path: Path):
     try:
         model = onnx.load(path, load_external_data=False)
     except DecodeError:
-        raise ValueError("it is not an ONNX file, or cut short") from None
+        raise ValueError("it is truncated or not an ONNX file") from None
     if not model.HasField("graph"):
         raise ValueError("it is not an ONNX file")
     return model

@@ -18,11 +18,11 @@ import numpy as np
 import tensorflow as tf
 
 from tf_pix2pix import images, model_card
-from tf_pix2pix.errors import InputError, RunError, error_line, format_list
+from tf_pix2pix.errors import InputError, RunError, error_line, format_count, format_list
 
-SERVER_TIMEOUT = 300  # seconds; a large image on a busy CPU takes tens of them
+SERVER_TIMEOUT = 300  # seconds; a large image on a busy CPU can need tens of seconds
 
-_NAMES = ["image", "generated"]  # of the input and the output of an exported model
+_NAMES = ["image", "generated"]  # the input and the output of an exported model
 _STDERR_LOCK = threading.RLock()
 
 
@@ -33,9 +33,9 @@ class Runtime:
     Attributes:
       source: its path or URL.
       generate: float32 [1, h, w, c] in [-1, 1] -> [1, h, w, c'] of the same height and width: float32 in [-1, 1], or
-        the uint8 or uint16 that a server returns. Any number of threads may call it. Raises RunError if it fails.
-      card: the model card (exporting.make_card), or None if the model has none.
-      fixed_size: the only (height, width) that `generate` accepts, or None if it accepts any.
+        the uint8 or uint16 of a server. Any number of threads may call it. Raises RunError if the model fails.
+      card: the model card (exporting.card.make_card); None: missing.
+      fixed_size: the only (height, width) that `generate` accepts; None: any.
     """
 
     source: str
@@ -45,11 +45,11 @@ class Runtime:
 
 
 class Refused(RunError):
-    """A server refuses an image: it is too large, or the model cannot hold its channels or bit depth."""
+    """A server refuses an image: it is too large, or its channels or bit depth do not fit the model."""
 
 
 def _with_run_errors(source: Path, generate: Callable) -> Callable[[np.ndarray], np.ndarray]:
-    """`generate`, raising RunError with one line for whatever a library raises (out of memory, mostly)."""
+    """`generate`, with a one-line RunError for any error of a library (mostly out of memory)."""
 
     def run(image):
         try:
@@ -63,9 +63,9 @@ def _with_run_errors(source: Path, generate: Callable) -> Callable[[np.ndarray],
 
 @contextlib.contextmanager
 def quiet() -> Iterator[None]:
-    """Discards what C++ code prints to stderr. No setting of LiteRT and its converter turns off their notes.
+    """Discards the output of C++ code to stderr: LiteRT and its converter have no setting for that.
 
-    Threads wait for each other here, because stderr belongs to the whole process.
+    Threads enter one at a time, because stderr belongs to the whole process.
     """
     with _STDERR_LOCK:
         sys.stderr.flush()
@@ -80,10 +80,10 @@ def quiet() -> Iterator[None]:
 
 
 def latest_version(path: Path) -> Path:
-    """Returns the folder of a SavedModel: `path` itself, or the highest of the numbered versions in it.
+    """The folder of a SavedModel: `path` itself, or the highest of the numbered versions in it.
 
     Raises:
-      InputError: it is neither; the message names the runs and SavedModels in it.
+      InputError: both are missing; the message names the runs and SavedModels in the folder.
     """
     if (path / "saved_model.pb").is_file():
         return path
@@ -104,7 +104,7 @@ def _find_versions(path: Path) -> list[Path]:
 
 
 def load_saved_model(path: Path) -> Runtime:
-    """Loads the signature `translate` of a SavedModel. Raises InputError if it cannot be loaded or is missing."""
+    """Loads the signature `translate` of a SavedModel. Raises InputError if it is missing or does not load."""
     path = latest_version(path)
     try:
         model = tf.saved_model.load(str(path))
@@ -125,7 +125,7 @@ def _not_ours(source: str | Path, problem: str) -> InputError:
 
 
 def load_tflite(path: Path) -> Runtime:
-    """Loads a TFLite file with a float32 or a uint8 interface. Raises InputError if it cannot be loaded."""
+    """Loads a TFLite file with a float32 or a uint8 interface. Raises InputError if it does not load."""
     from ai_edge_litert.interpreter import Interpreter
 
     try:
@@ -139,9 +139,7 @@ def load_tflite(path: Path) -> Runtime:
     except (OSError, ValueError, RuntimeError) as error:
         raise InputError(f"{path}: cannot be loaded: {error_line(error)}; export it again") from None
     height, width = (int(side) for side in input_details["shape_signature"][1:3])
-    # An interpreter keeps the tensors of one call, so that threads must wait for each other. One interpreter per thread
-    # would take the memory of all tensors once more each, without being faster: one already uses all cores.
-    lock = threading.Lock()
+    lock = threading.Lock()  # an interpreter holds the tensors of one call, and one already uses all cores
 
     def generate(image):
         with lock:
@@ -153,7 +151,7 @@ def load_tflite(path: Path) -> Runtime:
 
 
 def _quantize(values: np.ndarray, details: dict[str, Any]) -> np.ndarray:
-    """float32 -> the dtype of a LiteRT tensor, by its scale and zero point."""
+    """float32 values -> the dtype of a LiteRT tensor, by its scale and zero point."""
     if details["dtype"] == np.float32:
         return values
     scale, zero_point = details["quantization"]
@@ -161,7 +159,7 @@ def _quantize(values: np.ndarray, details: dict[str, Any]) -> np.ndarray:
 
 
 def _dequantize(values: np.ndarray, details: dict[str, Any]) -> np.ndarray:
-    """The values of a LiteRT tensor -> float32."""
+    """The values of a LiteRT tensor -> float32, by its scale and zero point."""
     if details["dtype"] == np.float32:
         return values
     scale, zero_point = details["quantization"]
@@ -169,7 +167,7 @@ def _dequantize(values: np.ndarray, details: dict[str, Any]) -> np.ndarray:
 
 
 def load_onnx(path: Path) -> Runtime:
-    """Loads an ONNX file. Raises InputError if it cannot be loaded, or if ONNX Runtime is not installed."""
+    """Loads an ONNX file. Raises InputError if it does not load, or ONNX Runtime is not installed."""
     try:
         import onnxruntime
     except ImportError:
@@ -192,11 +190,11 @@ def load_onnx(path: Path) -> Runtime:
 def connect(url: str) -> Runtime:
     """Connects to a model that TensorFlow Serving serves over REST at http://HOST:PORT/v1/models/NAME[/versions/N].
 
-    Images travel as PNG in both directions, with 16 bits where 8 would lose something.
+    Images travel as PNG in both directions, with 16 bits if 8 would lose something. `generate` raises Refused if the
+    server refuses an image.
 
     Raises:
-      InputError: the URL serves no exported model. `generate` raises Refused if the server refuses an image, and
-        RunError if the server fails.
+      InputError: the URL does not serve a model that tf_pix2pix exported.
     """
     try:
         signatures = _request(f"{url}/metadata")["metadata"]["signature_def"]["signature_def"]
@@ -218,7 +216,9 @@ def connect(url: str) -> Runtime:
             raise RunError(f"{url}: the response is not one image; another model is served there") from None
         if generated is None:
             height, width, channels = image.shape[1:]
-            raise Refused(f"{url}: the server refuses a {height}x{width} image with {channels} channels")
+            raise Refused(
+                f"{url}: the server refuses a {height}x{width} image with {format_count(channels, 'channel')}"
+            )
         return generated[np.newaxis]
 
     return Runtime(url, generate, card=None)
@@ -232,7 +232,7 @@ def _encode_png(image: np.ndarray) -> bytes:
 
 
 def _request(url: str, body: dict[str, Any] | None = None) -> dict[str, Any]:
-    """Returns the JSON that a server responds with. Raises RunError for an error status or no valid response."""
+    """The JSON in a server's response. Raises RunError for an error status or an invalid response."""
     data = None if body is None else json.dumps(body).encode()
     try:
         with urllib.request.urlopen(url, data=data, timeout=SERVER_TIMEOUT) as response:

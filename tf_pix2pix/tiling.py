@@ -1,8 +1,8 @@
-"""Translates large images in overlapping tiles and blends them. The network needs only the memory for one tile.
+"""Translates large images in overlapping tiles and blends them, in the memory of one tile.
 
-A tile sees, and is normalized over, only its own pixels. With per-image norm, the result is therefore close to the
-untiled one but not equal, and tiles should be as large as memory allows. Neighbors overlap by a quarter of a tile: the
-outer quarters of the overlap, which a tile's border affects, are dropped, and the middle half blends the two tiles.
+The network sees, and normalizes over, the pixels of one tile only. With per-image norm, the result is therefore close
+to the untiled one but not equal, and tiles should be as large as memory allows. Neighbors overlap by a quarter of a
+tile: the outer quarters of the overlap, which a tile's border affects, are dropped, and the middle half is blended.
 """
 
 import math
@@ -29,17 +29,17 @@ class Span:
 
 
 def tile_side(max_pixels: int, multiple: int) -> int:
-    """Returns the side of the largest square tile of at most max_pixels: a multiple of `multiple`, at least that."""
+    """The side of the largest square tile of at most max_pixels: a multiple of `multiple`, and at least that."""
     return max(math.isqrt(max_pixels) // multiple, 1) * multiple
 
 
 def alignment(tile: int, multiple: int) -> int:
-    """Returns the number at whose multiples tiles begin, so that the network halves all tiles at the same pixels.
+    """Tiles begin at multiples of this number, so that the network halves all of them at the same pixels.
 
     Args:
       tile: the tile's length in pixels.
-      multiple: the network requires sizes that are multiples of it. It is returned unchanged, or halved until tiles of
-        this length can overlap.
+      multiple: the network requires sizes that are multiples of it. Returned as it is, or halved until tiles of this
+        length can overlap.
     """
     while multiple > max(tile * OVERLAP, 1):
         multiple = -(-multiple // 2)
@@ -54,13 +54,12 @@ def spans(length: int, tile: int, multiple: int = 1, fixed: bool = False, blende
       tile: the most pixels of a tile, at least 4.
       multiple: the network requires sizes that are multiples of it.
       fixed: several tiles have exactly `tile` pixels each; otherwise they are as small as their number allows.
-      blended: neighbors blend into each other; otherwise each pixel comes from one tile, as label maps need, which have
-        no colors between those of the classes.
+      blended: neighbors blend into each other; otherwise each pixel comes from one tile, as label maps require.
     """
     if length <= tile:
         return [Span(0, length, np.ones(length, np.float32))]
     step = alignment(tile, multiple)
-    overlap = tile - int(tile * (1 - OVERLAP)) // step * step  # the least: tiles lie whole steps apart
+    overlap = tile - int(tile * (1 - OVERLAP)) // step * step  # the least: tiles begin whole steps apart
     count = math.ceil((length - overlap) / (tile - overlap))
     if not fixed:
         least = math.ceil((length + (count - 1) * overlap) / count)
@@ -89,10 +88,10 @@ def translate_tiled(
     """Translates an image tile by tile, [h, w, c] of the input side -> [h, w, c'] of the target side.
 
     Args:
-      generate: translates a tile, float32 [1, h, w, c] in [-1, 1] -> [1, h, w, c'], the same. If it returns unsigned
-        integers, as a server does, the result has their dtype.
+      generate: translates a tile, float32 [1, h, w, c] in [-1, 1] -> float32 [1, h, w, c'] in [-1, 1]. If it returns
+        unsigned integers, as a server does, the result has their dtype.
       rows, columns: from `spans`.
-      sides: of the model. None if they are unknown: the result then has 8 bits, or the dtype that `generate` returns.
+      sides: of the model; None if unknown: the result then has 8 bits, or the unsigned dtype of `generate`.
 
     Raises:
       RunError: `generate` returned another size.

@@ -37,35 +37,34 @@ def export(
     """Exports a run's generator; with ema_decay the moving average of its weights.
 
     Everything is written to a staging folder, loaded again, compared with the run's own generator on the run's
-    validation examples, and only then moved to output_dir: a SavedModel to the next version number, files under their
-    names, in place of those of earlier exports.
+    validation examples, and only then moved to output_dir: a SavedModel to the next version number, files in place of
+    earlier exports.
 
     Args:
       formats: keys of EXPORTERS.
       checkpoint: "best", "latest" or a step.
-      options: None: the defaults.
-      overwrite: also replace files of the same names that no export of tf_pix2pix wrote.
+      overwrite: also replace files of the same names that tf_pix2pix did not write.
 
     Raises:
       InputError: run_dir is not a run, the checkpoint is damaged, or output_dir holds other files; nothing was written.
       RunError: an artifact's images differ from the run's own; nothing was exported. A quantized file that was not
-        asked for by name is left out instead, with a printed line.
+        requested by name is skipped instead, which is printed.
     """
     run, output = Run.open(run_dir), Path(output_dir)
     formats = list(dict.fromkeys(formats))
     _, step = run.find_checkpoint(checkpoint)
     _check_output(output, formats, overwrite)
-    run.examples("val")  # refuses a run without them before anything is written
+    run.examples("val")  # raises InputError if they are missing, before anything is written
     generator = run.generator(checkpoint)
     options = options or Options()
     max_pixels = options.max_pixels or inference.max_pixels(generator)
     options = dataclasses.replace(options, max_pixels=max_pixels)
-    card = make_card(run, generator, step, max_pixels)
-    source = Source(run, generator, card, [pair[0] for pair in run.examples("train")])
+    train_inputs = [input_image for input_image, _ in run.examples("train")]
+    source = Source(run, generator, make_card(run, generator, step, max_pixels), train_inputs)
     missing = [folder for folder in (output, *output.parents) if not folder.exists()]
     try:
         with files.locked(output, "exports into"), staged(output) as staging:
-            _check_output(output, formats, overwrite)  # again, now that no other process can write there
+            _check_output(output, formats, overwrite)  # again, under the lock
             return move(staging, output, _export(source, formats, staging, options))
     except OSError as error:
         raise RunError(f"{error.filename or output}: {error.strerror or error}; nothing was exported") from error
@@ -81,7 +80,9 @@ def _export(source: Source, formats: Sequence[str], staging: Path, options: Opti
     """Writes and checks every artifact in `staging`."""
     references = functools.cache(lambda size: reference_outputs(source, size))
     rows: list[Row] = []
-    exporters = [EXPORTERS[name](source, staging, options) for name in formats]  # all refuse what they cannot do first
+    exporters = [
+        EXPORTERS[name](source, staging, options) for name in formats
+    ]  # all check their options before any writes
     for name, artifacts in zip(formats, exporters, strict=True):
         print(f"exporting {name} ...")
         for artifact in artifacts:
@@ -91,9 +92,9 @@ def _export(source: Source, formats: Sequence[str], staging: Path, options: Opti
             except RunError as error:
                 if not artifact.optional:
                     raise RunError(f"{error}; nothing was exported") from None
-                print(f"  left out: {error}")
+                print(f"  skipped: {error}")
                 continue
-            if artifact.path.is_dir():  # files carry their card inside: they stay as they were checked
+            if artifact.path.is_dir():  # files contain their card already, and stay as they were checked
                 parity = {row.reader: _parity(row) for row in checked}
                 model_card.write_card(artifact.path, {**source.card, "parity": parity})
             print(f"  {artifact.path.name} matches the run's own images")
@@ -119,8 +120,8 @@ def _check_output(output: Path, formats: Sequence[str], overwrite: bool) -> None
     foreign = [path.name for path in present if path.suffix[1:] in formats and not _is_ours(path)]
     if foreign and not overwrite:
         raise InputError(
-            f"--output_dir={output}: holds {format_list(foreign)}, not written by tf_pix2pix; choose another folder, "
-            "or replace files of the same names with --overwrite"
+            f"--output_dir={output}: holds {format_list(foreign)}, which tf_pix2pix did not write; choose another "
+            "folder, or replace files of the same names with --overwrite"
         )
 
 

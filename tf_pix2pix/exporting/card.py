@@ -1,4 +1,4 @@
-"""The model card of a run: a JSON object that its exports carry."""
+"""The model card of a run: a JSON object inside each of its exports."""
 
 from typing import Any
 
@@ -12,7 +12,7 @@ from tf_pix2pix.sides import Side
 
 
 def make_card(run: Run, generator: keras.Model, step: int, max_pixels: int) -> dict[str, Any]:
-    """The model card, without the figures of the export check: what the model is, and how to feed it."""
+    """The model card, without the figures of the export check: the model's origin, and its inputs and outputs."""
     measured = [record for record in run.records() if record["step"] == step and "val_l1" in record]
     return {
         "made_by": f"tf_pix2pix {tf_pix2pix.__version__}, TensorFlow {tf.__version__}",
@@ -34,7 +34,7 @@ def make_card(run: Run, generator: keras.Model, step: int, max_pixels: int) -> d
 
 
 def _describe(side: Side) -> dict[str, Any]:
-    """The tensor of one side, and the image values that [-1, 1] stands for."""
+    """The tensor of one side, and the image values that -1 and 1 stand for."""
     return {
         "channels": side.channels,
         "dtype": "float32",

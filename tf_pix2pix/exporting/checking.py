@@ -1,4 +1,4 @@
-"""The export check: an artifact's images of the validation examples, compared with the run's own."""
+"""The export check: compares an artifact's images of the validation examples with the run's own."""
 
 import math
 import statistics
@@ -13,7 +13,7 @@ from tf_pix2pix.errors import RunError
 from tf_pix2pix.exporting.artifact import Artifact, Source
 from tf_pix2pix.sides import Side
 
-LATENCY_RUNS = 5  # of which the median is reported
+LATENCY_RUNS = 5  # their median is reported
 
 Reference = tuple[np.ndarray, np.ndarray, np.ndarray]  # (input, target, generated image), [h, w, c]
 
@@ -26,9 +26,9 @@ class Row:
     reader: str
     megabytes: float
     milliseconds: float  # median for one image of the size trained on, on this machine
-    max_difference: int  # from the run's own images, in `levels`, over all examples
+    max_difference: int  # from the run's own images, in levels, over all examples
     psnr: float  # dB, to the run's own images, over all examples; infinite if they are equal
-    l1: float  # to the targets, mean, in [-1, 1] units
+    l1: float  # mean difference from the targets, in [-1, 1] units
     levels: float = 255.0  # steps of the targets' value range
     agreement: float | None = None  # for label maps: share of pixels with the run's class
 
@@ -36,7 +36,7 @@ class Row:
 def reference_outputs(source: Source, size: tuple[int, int]) -> list[Reference]:
     """The run's own images of its validation examples, at a (height, width).
 
-    Float inputs are rounded to what a 16-bit PNG holds, so that all readers get the same.
+    Float inputs are rounded as in a 16-bit PNG, so that all readers get the same.
     """
     translate, sides = inference.make_translate(source.generator), source.sides
     references = []
@@ -53,12 +53,7 @@ def reference_outputs(source: Source, size: tuple[int, int]) -> list[Reference]:
 
 
 def check(artifact: Artifact, reader: str, references: list[Reference], target: Side) -> Row:
-    """Runs an artifact on the validation examples. Raises RunError if its images differ from the run's own.
-
-    Args:
-      references: from reference_outputs.
-      target: the side of the generated images.
-    """
+    """Runs an artifact on the references. Raises RunError if its images differ from the run's own."""
     read, levels = artifact.readers[reader], target.levels
     per_value = levels / (target.bounds[1] - target.bounds[0])
     differences, errors, l1s, agreements = [], [], [], []

@@ -1,7 +1,7 @@
 """Decoding of image files inside the served graph.
 
-TensorFlow's decoders allocate whatever a header declares, ignore EXIF, and misread some files without an error. So
-graph operations read each header first. Files are string scalars here, positions in them int64 scalars.
+TensorFlow's decoders allocate the memory that a header declares, ignore EXIF, and misread some files without an error.
+So graph operations read each header first. Files are string scalars here, positions in them int64 scalars.
 """
 
 from collections.abc import Callable, Sequence
@@ -10,9 +10,9 @@ from functools import partial
 import numpy as np
 import tensorflow as tf
 
-MAX_BLOCKS = 2**15  # of one file; reading that many takes about a second
+MAX_BLOCKS = 2**15  # in one file, which are read in about a second
 
-# An orientation outside of EXIF: XMP as Pillow searches it, and text chunks of PNG that are not read here.
+# An orientation outside of EXIF: in XMP, as Pillow finds it, or in text chunks of PNG, which are not read here.
 _OTHER_ORIENTATION = r'(?s)\C*(tiff:Orientation(="|>)[2-8]|XML:com\.adobe\.xmp\x00\x01|Raw profile type exif\x00)\C*'
 
 
@@ -21,17 +21,17 @@ def decode_or_refuse(
 ) -> tuple[tf.Tensor, tf.Tensor]:
     """Decodes an image file, or refuses it. Never raises, so that one bad file does not fail the rest of a batch.
 
-    Policy: an accepted image equals the one that training reads from the same file (images.decode, with_depth,
-    with_channels). A file that would be decoded differently is refused. Refused are:
+    An accepted image equals the one that training reads from the same file (images.decode, with_depth, with_channels).
+    Refused are:
     - files whose headers declare more than max_pixels pixels, before memory is allocated for them;
     - transparency if channels is 1 or 3, and colors if channels is 1;
     - 16-bit files if depth is "uint8", and 8-bit files if depth is "uint16" and widen is False;
     - damaged files, and formats other than PNG, JPEG, GIF, BMP and WebP;
     - PNG with transparent gray of 2 or 4 bits, JPEG with four inks (CMYK) or arithmetic coding, animated WebP;
-    - GIF whose first frame, the one that is decoded, has a transparent index, no palette, or not the canvas' size;
+    - GIF whose first frame, the decoded one, has a transparent index, lacks a palette, or differs from the canvas size;
     - BMP with a palette, 16 bits a pixel, compression, bit masks or a 12-byte (OS/2) header;
     - damaged EXIF, and an orientation in XMP alone or, in PNG, possibly in compressed XMP or in EXIF as text.
-    Training skips a few damaged files that are accepted here, because TensorFlow finds all their pixels: PNG with a
+    A few damaged files are accepted here but not in training, because TensorFlow finds all their pixels: PNG with a
     wrong checksum in a chunk without pixels, GIF with wrong LZW codes, WebP with an odd header.
 
     Args:
@@ -57,7 +57,7 @@ def decode_or_refuse(
                 rgba = tf.cast(_check(rgba, widen, "8 bits"), tf.uint16) * 257
             return _with_channels(rgba, channels), True
 
-        # A dataset of one image, or of none if decoding raises, with the refusal behind it.
+        # A dataset of the image, which is missing if decoding raises, and of the refusal; the first element counts.
         dataset = tf.data.Dataset.from_tensors(encoded).map(accept).ignore_errors()
         return dataset.concatenate(tf.data.Dataset.from_tensors(refusal)).take(1).get_single_element()
 
@@ -89,7 +89,7 @@ def _decode_png(encoded, max_pixels, depth, widen):
     is_misread = is_transparent & (color_type == 0) & ((bits == 2) | (bits == 4))  # by Pillow, so by training
     encoded = _check(encoded, ~is_misread, "transparent gray of 2 or 4 bits")
     rgba = tf.io.decode_png(encoded, channels=4, dtype=depth)  # 255 becomes 65535
-    has_alpha = is_transparent | (color_type >= 4)  # if not, libpng's is wrong below 8 bits
+    has_alpha = is_transparent | (color_type >= 4)  # otherwise libpng's alpha is wrong below 8 bits
     return _turn_upright(tf.cond(has_alpha, lambda: rgba, lambda: _opaque(rgba[:, :, :3])), encoded, exif)
 
 
@@ -177,7 +177,7 @@ def _opaque(rgb):
 
 
 def _turn_upright(rgba, encoded, exif):
-    """Turns [h, w, 4] as the EXIF block of its file says."""
+    """Turns [h, w, 4] upright by the EXIF block of its file."""
     data = _bytes(encoded, exif[0], exif[1] - exif[0])
     orientation = tf.cond(exif[0] >= 0, lambda: _read_orientation(data), lambda: np.int64(0))
     is_elsewhere = tf.strings.regex_full_match(encoded, _OTHER_ORIENTATION)
@@ -188,7 +188,7 @@ def _turn_upright(rgba, encoded, exif):
 
 
 def _read_orientation(exif):
-    """Returns the orientation that EXIF data holds, 0 if none: int64."""
+    """The orientation in EXIF data, int64; 0 if it is missing."""
     exif = tf.strings.regex_replace(exif, r"^Exif\x00\x00", "")
     little = _bytes(exif, 0, 4) == b"II\x2a\0"
     exif = _check(exif, little | (_bytes(exif, 0, 4) == b"MM\0\x2a"), "damaged EXIF")
@@ -203,10 +203,10 @@ def _read_orientation(exif):
 
 
 def _find_blocks(encoded, begin, read: Callable, wanted: Sequence[bytes], last: bytes) -> list[tf.Tensor]:
-    """Finds the first block of each wanted kind among those from position `begin` to one of kind `last`.
+    """Finds the first block of each wanted kind, from position `begin` to the first block of kind `last`.
 
-    `read` maps a block's position and the kind of the block before it, "" for the first, to its own kind, the begin of
-    its data and the next block's position. Returns the latter two of each wanted block, or -1 and -1 if it is missing.
+    `read` maps a block's position and the kind of the block before it, "" at first, to the block's own kind, the begin
+    of its data and its end. Returns [begin, end] of each wanted block, [-1, -1] if it is missing.
     """
 
     def step(position, previous, found):
@@ -239,13 +239,13 @@ def _length(encoded):
 
 
 def _bytes(encoded, position, size):
-    """Returns `size` bytes from a position on, fewer at the end of the file."""
+    """`size` bytes from a position on, fewer at the end of the file."""
     position, size = tf.cast(position, tf.int64), tf.cast(size, tf.int64)
     return tf.strings.substr(encoded, tf.minimum(position, _length(encoded)), size)
 
 
 def _number(encoded, position, size, little=False):
-    """Returns an unsigned number of `size` bytes, int64; bytes behind the end of the file are 0."""
+    """An unsigned number of `size` bytes, as int64; bytes behind the end of the file are 0."""
     digits = tf.io.decode_raw(_bytes(_bytes(encoded, position, size) + bytes(size), 0, size), tf.uint8)
     powers = 256 ** np.arange(size, dtype=np.int64)
     return tf.reduce_sum(tf.cast(digits, tf.int64) * tf.where(little, powers, powers[::-1]))

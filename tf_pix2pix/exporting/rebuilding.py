@@ -1,4 +1,4 @@
-"""The generator in the form that each runtime is fastest with: the same function, other layers, copied weights."""
+"""The generator rebuilt from the layers that are fastest in each runtime: the same function and weights."""
 
 import math
 
@@ -10,7 +10,7 @@ from tf_pix2pix.layers import Convolution2D, Convolution2DTranspose, Interleaved
 
 
 def for_tensorflow(generator: keras.Model) -> keras.Model:
-    """For TensorFlow on CPUs, at sizes unknown when it is traced."""
+    """For TensorFlow on CPUs, traced for unknown sizes."""
 
     def rebuild(layer):
         is_large = isinstance(layer, Convolution2DTranspose) and math.prod(layer.kernel.shape) > LARGE_KERNEL
@@ -20,8 +20,8 @@ def for_tensorflow(generator: keras.Model) -> keras.Model:
 
 
 def for_other_runtimes(generator: keras.Model) -> keras.Model:
-    """For LiteRT and ONNX Runtime, without transposed convolutions, which take them two to ten times as long as
-    convolutions of equally many multiplications."""
+    """For LiteRT and ONNX Runtime, without transposed convolutions, which are two to ten times slower there than
+    convolutions with equally many multiplications."""
 
     def rebuild(layer):
         if isinstance(layer, keras.layers.Conv2DTranspose):

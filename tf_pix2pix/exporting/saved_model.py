@@ -1,12 +1,12 @@
-"""The SavedModel: image files of any format and size in and PNG out, or float images in and out.
+"""The SavedModel: translates image files of any format and size to PNG, or float images to float images.
 
 Signatures:
-  serving_default: image_bytes string [n] -> image_bytes string [n] (PNG) and ok bool [n]. Each row has its own size; a
-    row that cannot be translated has ok = False and no bytes, and leaves the others unchanged. PNGs have the depth of
-    the run's targets. Floats travel as 16-bit PNGs, in which 0 and 65535 are the ends of the run's range.
+  serving_default: image_bytes string [n] -> image_bytes string [n] (PNG) and ok bool [n]. Each row has its own size. A
+    row that cannot be translated has ok = False and empty bytes, and leaves the others unchanged. PNGs have the depth
+    of the run's targets; floats become 16-bit PNGs, in which 0 and 65535 are the ends of the run's value range.
   translate: image float32 [n, h, w, input channels] in [-1, 1] -> generated [n, h, w, target channels], likewise.
-Beside the weights: assets.extra/tf_serving_warmup_requests, which TensorFlow Serving runs before it accepts requests;
-they are left out if tensorflow-serving-api is not installed.
+If tensorflow-serving-api is installed, assets.extra/tf_serving_warmup_requests has requests that TensorFlow Serving
+runs before it accepts others.
 """
 
 import contextlib
@@ -30,10 +30,7 @@ WARMUP = "assets.extra/tf_serving_warmup_requests"
 
 
 def export_saved_model(source: Source, directory: Path, options: Options) -> Iterator[Artifact]:
-    """Writes directory / "saved_model", and runs its warm-up requests as a server does.
-
-    The artifact's readers are "tf.saved_model", with the signature translate, and "C++ session", with serving_default;
-    the session closes with its last reference.
+    """Writes directory / "saved_model". Its readers are "tf.saved_model" (translate), "C++ session" (serving_default).
 
     Raises:
       RunError: a warm-up request fails.
@@ -42,7 +39,7 @@ def export_saved_model(source: Source, directory: Path, options: Options) -> Ite
     with _quiet():
         _write(source, path, options)
         serve = load_session(path)
-        if importlib.util.find_spec("tensorflow_serving"):  # a heavy package, required for the warm-up only
+        if importlib.util.find_spec("tensorflow_serving"):  # a heavy package, for the warm-up requests only
             write_warmup(path, images.encode(_gray(source)), options.batch_sizes)
             replay_warmup(path, serve)
         else:
@@ -69,7 +66,7 @@ def _write(source, path, options):
         return tf.cond(ok, translated, lambda: tf.constant(b"")), ok
 
     def serving_default(image_bytes):
-        # One row after the other: each uses all cores, and the memory of one image is enough.
+        # One row after another: each uses all cores, and they share the memory for one image.
         signature = tf.TensorSpec([], tf.string), tf.TensorSpec([], tf.bool)
         rows, ok = tf.map_fn(served_row, image_bytes, fn_output_signature=signature, parallel_iterations=1)
         return {"image_bytes": rows, "ok": ok}
@@ -82,7 +79,7 @@ def _write(source, path, options):
 
 
 def write_warmup(path: Path, encoded: bytes, batch_sizes: tuple[int, ...]) -> None:
-    """Writes the warm-up file of a SavedModel: for each batch size a request of serving_default, of one image."""
+    """Writes the warm-up file of a SavedModel: for each batch size a serving_default request of one repeated image."""
     from tensorflow_serving.apis.prediction_log_pb2 import PredictionLog
 
     file = path / WARMUP
@@ -97,7 +94,7 @@ def write_warmup(path: Path, encoded: bytes, batch_sizes: tuple[int, ...]) -> No
 
 
 def replay_warmup(path: Path, serve: Callable[[list[bytes]], tuple[list[bytes], list[bool]]]) -> None:
-    """Runs a SavedModel's warm-up requests through `serve`, from `load_session`, as a server does before it starts.
+    """Runs a SavedModel's warm-up requests through `serve` (from load_session), as a starting server does.
 
     Raises:
       RunError: a request cannot be read or run, or one of its images is not translated.
@@ -113,16 +110,14 @@ def replay_warmup(path: Path, serve: Callable[[list[bytes]], tuple[list[bytes], 
                 raise ValueError(f"{ok.count(False)} of its {len(ok)} images are not translated")
             number += 1
     except Exception as error:
-        raise RunError(
-            f"{path / WARMUP}: request {number} fails, so no server would load the model: {error}"
-        ) from error
+        raise RunError(f"{path / WARMUP}: request {number} fails, and servers refuse the model: {error}") from error
 
 
 def load_session(path: Path) -> Callable[[list[bytes]], tuple[list[bytes], list[bool]]]:
-    """The signature serving_default, loaded and run as TensorFlow Serving does: C++ session, tensors by name.
+    """Loads the signature serving_default as TensorFlow Serving does: C++ session, tensors by name.
 
     Returns:
-      A function from image files to PNGs, and whether each was translated. The session closes with its last reference.
+      A function from image files to (PNGs, whether each was translated). The session closes with its last reference.
     """
     session = tf.compat.v1.Session(graph=tf.Graph())
     with _quiet():
@@ -132,16 +127,15 @@ def load_session(path: Path) -> Callable[[list[bytes]], tuple[list[bytes], list[
     fetched = [signature.outputs[name].name for name in ("image_bytes", "ok")]
 
     def serve(encoded):
-        rows, ok = session.run(
-            fetched, {fed: np.array(encoded, dtype=object)}
-        )  # NumPy's own strings end at a zero byte
+        batch = np.array(encoded, dtype=object)  # NumPy's own strings end at a zero byte
+        rows, ok = session.run(fetched, {fed: batch})
         return list(rows), ok.tolist()
 
     return serve
 
 
 def _in_png(side: Side) -> Side:
-    """The side as PNGs hold it: floats as 16 bits."""
+    """The side in PNG files, where floats become 16 bits."""
     return Side(side.channels, "uint16") if side.depth == "float32" else side
 
 

@@ -1,4 +1,4 @@
-"""Artifacts are written to a staging folder, checked there, and moved to their places: all of them, or none."""
+"""The staging folder, in which artifacts are written and checked, and their move to the output: all or nothing."""
 
 import contextlib
 import dataclasses
@@ -15,7 +15,7 @@ _PARTIAL = ".partial-"  # a server that watches the folder ignores such names
 
 @contextlib.contextmanager
 def staged(output: Path) -> Iterator[Path]:
-    """A new folder to write to, inside `output`; removes it at the end, and those that killed exports left."""
+    """A new folder inside `output`, removed at the end; also removes those that killed exports left behind."""
     for abandoned in output.glob(f"{_PARTIAL}*"):
         shutil.rmtree(abandoned, ignore_errors=True)
     staging = Path(tempfile.mkdtemp(prefix=_PARTIAL, dir=output))

@@ -1,7 +1,7 @@
 """From pairs of images to batches of (input_image, target_image), float32 [n, h, w, c] in [-1, 1].
 
-In the order of the data: resolve.py decides from the survey what both sides are, examples.py converts and resizes each
-pair once, batches.py draws afresh each time: order, crop, mirroring.
+resolve.py decides both sides from the survey; examples.py converts and resizes each pair once; batches.py draws order,
+crop and mirroring afresh each time.
 """
 
 from tf_pix2pix.input_pipeline.batches import training_batches, validation_batches

@@ -1,8 +1,7 @@
-"""Examples -> tf.data batches. Everything that is drawn afresh each time is drawn here, inside tf.data: order, crop,
-mirroring, and the input that a task makes from the target.
+"""Examples -> tf.data batches. Everything random happens here: order, crop, mirroring, and the inputs that tasks make.
 
-Example i of a run is a pure function of (seed, i), and batch s holds the examples from s * batch_size on. So a run
-starts at any step at no cost and gets the same batches with any number of threads.
+Example i of a run is a pure function of (seed, i), and batch s begins with example s * batch_size. So a run starts at
+any step at no cost and gets the same batches with any number of threads.
 """
 
 from collections.abc import Callable
@@ -13,7 +12,7 @@ import tensorflow as tf
 from tf_pix2pix.datasets.pairs import INPUT, MASK, TARGET, Pairs
 from tf_pix2pix.sides import Sides
 
-TASK_STREAM = -1  # folded into an example's seed; the jitter uses the bare seed, the training step folds in 0, 1, ...
+TASK_STREAM = -1  # folded into an example's seed; the jitter uses the seed itself, the training step folds in 0, 1, ...
 
 
 def training_batches(
@@ -25,14 +24,14 @@ def training_batches(
     flip: bool,  # mirror half of the pairs
     seed: int,
     start_step: int = 0,  # the step of the first batch
-    steps: int | None = None,  # the step before which to stop; None: never
-    make_input: Callable[..., tf.Tensor] | None = None,  # of a task, from tasks.input_maker
+    steps: int | None = None,  # the step to stop before; None: endless
+    make_input: Callable[..., tf.Tensor] | None = None,  # the task's function, from tasks.input_maker
 ) -> tf.data.Dataset:
-    """Endless shuffled epochs of jittered pairs (paper, appendix 6.2), each pair once per epoch.
+    """Shuffled epochs of jittered pairs (paper, appendix 6.2), each pair once per epoch.
 
     Returns:
-      A dataset of (input_image, target_image), float32 [batch_size, *crop_size, c] in [-1, 1], and, if the pairs have
-      masks, the pixels' weights, float32 [batch_size, *crop_size, 1] in [0, 1].
+      A dataset of (input_image, target_image), float32 [batch_size, *crop_size, c] in [-1, 1], followed by the pixels'
+      weights, float32 [batch_size, *crop_size, 1] in [0, 1], if the pairs have masks.
     """
     count = len(examples)
 
@@ -65,7 +64,7 @@ def validation_batches(
     crop_size: tuple[int, int],
     make_input: Callable[..., tf.Tensor] | None = None,
 ) -> tf.data.Dataset:
-    """Every pair once, in order, center crop, not mirrored; the last batch may be smaller. Masks are left out.
+    """Every pair once, in order, cropped at the center, without masks; the last batch may be smaller.
 
     A task makes the same input from the same target each time.
 
@@ -84,7 +83,7 @@ def validation_batches(
 
 
 def _read(examples: Pairs, sides: Sides, index: tf.Tensor) -> dict[str, tf.Tensor]:
-    """examples.read inside tf.data -> part: image [h, w, c]."""
+    """examples.read inside tf.data -> the image [h, w, c] of each part."""
     depths = {INPUT: sides.input.depth, TARGET: sides.target.depth, MASK: "uint8"}
     channels = {INPUT: sides.input.channels, TARGET: sides.target.channels, MASK: 1}
     read = tf.numpy_function(lambda i: examples.read(int(i)), [index], [depths[part] for part in examples.parts])
@@ -99,7 +98,7 @@ def _to_float(example: dict[str, tf.Tensor], sides: Sides) -> tuple[tf.Tensor, .
 
 
 def _crop(image: tf.Tensor, size: tuple[int, int], top, left) -> tf.Tensor:
-    """[h, w, c] -> [*size, c]; top and left in [0, 1) choose among the possible places."""
-    places = tf.cast(tf.shape(image)[:2] - size + 1, tf.float32)
-    offsets = tf.unstack(tf.cast(places * [top, left], tf.int32))
+    """[h, w, c] -> [*size, c]; top and left in [0, 1) choose among the possible positions."""
+    positions = tf.cast(tf.shape(image)[:2] - size + 1, tf.float32)
+    offsets = tf.unstack(tf.cast(positions * [top, left], tf.int32))
     return tf.slice(image, [*offsets, 0], [*size, image.shape[2]])

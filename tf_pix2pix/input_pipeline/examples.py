@@ -1,4 +1,4 @@
-"""One pair of images of any size, depth and channels -> the arrays that the networks train on, kept in memory."""
+"""A pair of images of any size, depth and channels -> the arrays that training reads, kept in memory."""
 
 import dataclasses
 import threading
@@ -17,15 +17,15 @@ def make_example(
     """Converts the images of a pair to their sides and resizes them.
 
     Args:
-      pair, parts: the images [h, w, c] and their names, as Pairs has them.
+      pair, parts: the images [h, w, c] and their names, as in Pairs.
       size: (height, width) to resize to.
       fit: one of images.FITS.
 
     Returns:
-      One array of each part: of the side's depth and channels, a mask uint8 [h, w, 1].
+      An array for each part, [h, w, c]: inputs and targets as their sides require, masks uint8 with 1 channel.
 
     Raises:
-      ValueError: an image does not become one of its side, or is too small for fit="none".
+      ValueError: an image cannot be converted to its side, or is too small for fit="none".
     """
     arrays = []
     for part, image in zip(parts, pair, strict=True):
@@ -42,11 +42,11 @@ def prepare_examples(
     *,
     size: tuple[int, int],  # (height, width) to resize to
     fit: str = "stretch",  # one of images.FITS
-    cache_bytes: float = 2e9,  # examples are kept in memory, up to so many bytes
+    cache_bytes: float = 2e9,  # limit of the examples kept in memory
 ) -> Pairs:
-    """The pairs as examples: each is made when it is first read, and kept while the cache has room.
+    """The pairs as examples. The first read makes an example and keeps it while the cache has room.
 
-    Its `read` raises InputError naming the pair if it cannot be used.
+    `read` raises InputError, which names the pair, if the pair cannot be used.
     """
     cache: dict[int, tuple[np.ndarray, ...]] = {}
     lock, room = threading.Lock(), cache_bytes

@@ -1,4 +1,4 @@
-"""From the config and the survey to the two Sides. Every refusal that depends on the data is made here."""
+"""From the config and the survey to the two Sides; refuses data sets that do not fit."""
 
 import dataclasses
 import sys
@@ -8,14 +8,14 @@ import numpy as np
 from tf_pix2pix import images
 from tf_pix2pix.config import TrainConfig
 from tf_pix2pix.datasets.pairs import INPUT, TARGET
-from tf_pix2pix.errors import InputError, format_list
+from tf_pix2pix.errors import InputError, format_count, format_list
 from tf_pix2pix.palettes import Palette, count_classes, find_palette, read_palette
 from tf_pix2pix.sides import Side, Sides
 from tf_pix2pix.survey import SideFacts, Survey
 from tf_pix2pix.tasks import TASKS
 
-_FLAGS = {INPUT: "input", TARGET: "output"}  # sides in names of flags, such as --output_depth
-_FEW_VALUES = 2**14  # of 16 bits, a quarter: images below it may have fewer bits in 16
+_FLAGS = {INPUT: "input", TARGET: "output"}  # the sides' names in flags, such as --output_depth
+_FEW_VALUES = 2**14  # a quarter of 16 bits: if all values are below it, a narrower range is likely right
 
 
 def resolve(config: TrainConfig, surveys: dict[str, Survey], saved: Sides | None = None) -> Sides:
@@ -23,11 +23,11 @@ def resolve(config: TrainConfig, surveys: dict[str, Survey], saved: Sides | None
 
     Args:
       surveys: of the splits "train" and "val".
-      saved: the sides of the run to be resumed. Palettes that were found in the images stay as they were then, since
-        the networks have a channel for each of their colors.
+      saved: the sides of the run to resume. A palette found in the images then stays the same, because the networks
+        have a channel for each of its colors.
 
     Raises:
-      InputError: pairs cannot be used, images differ in depth, or do not fit what the config asks for.
+      InputError: pairs cannot be used, images differ in depth, or images do not fit the config.
     """
     for split, found in surveys.items():
         _check_bad_pairs(split, found, config.max_bad_images)
@@ -37,8 +37,8 @@ def resolve(config: TrainConfig, surveys: dict[str, Survey], saved: Sides | None
     task = TASKS[config.task]
     if task.needs_color and not surveys["train"].sides[TARGET].has_colors:
         raise InputError(
-            f"--task={config.task} learns from photos in color, but all are gray, such as "
-            f"{surveys['train'].pairs.names[0]}; give other photos or another task"
+            f"--task={config.task}: requires color photos, but all are gray, such as "
+            f"{surveys['train'].pairs.names[0]}; pass other photos or another task"
         )
     channels = task.input_channels or target.channels
     if config.input_channels not in (None, channels):
@@ -47,7 +47,7 @@ def resolve(config: TrainConfig, surveys: dict[str, Survey], saved: Sides | None
 
 
 def _check_bad_pairs(split: str, found: Survey, max_bad: int) -> None:
-    """Raises InputError if more than max_bad pairs cannot be used, or all; prints which are skipped."""
+    """Raises InputError if all pairs are bad, or more than max_bad; prints the skipped ones."""
     bad, good = len(found.bad), len(found.pairs)
     counts, reasons = f"{bad} of {bad + good} {split} pairs", format_list(found.bad, "; ")
     if bad > max_bad or (bad and not good):
@@ -75,7 +75,7 @@ def _resolve_side(side: str, config: TrainConfig, surveys: dict[str, Survey], sa
 
 
 def _resolve_channels(side: str, config: TrainConfig, facts: dict[str, SideFacts], depth: str = "uint8") -> int:
-    """The channels asked for, or the most that any image has. They are only ever added: gray becomes RGB or RGBA."""
+    """The channels in the config, or the most of any image. Channels are only added: gray becomes RGB or RGBA."""
     wanted, flag = getattr(config, f"{_FLAGS[side]}_channels"), f"--{_FLAGS[side]}_channels"
     found = {channels: name for one in facts.values() for channels, name in one.channels.items()}
     most = max(found)
@@ -110,12 +110,12 @@ def _resolve_depth(side: str, config: TrainConfig, facts: dict[str, SideFacts]) 
 
 
 def _resolve_range(side: str, config: TrainConfig, facts: SideFacts, depth: str, complete: bool):
-    """The range asked for; of floats, else, from the least to the greatest value of the training images."""
+    """The range in the config; without one, floats have the extremes of the training images."""
     wanted, flag = getattr(config, f"{_FLAGS[side]}_range"), f"--{_FLAGS[side]}_range"
     low, high = map(float, facts.extremes)
     if depth == "float32" and wanted is None:
         if low == high:
-            raise InputError(f"all {side} images have the single value {low:g}; give {flag}=LOW,HIGH")
+            raise InputError(f"all {side} images have the single value {low:g}; set {flag}=LOW,HIGH")
         print(f"{side} images are floats from {images.format_range((low, high))}; {flag}=LOW,HIGH sets another range")
         return low, high
     if wanted is None and [*facts.depths] == ["uint16"] and complete and high < _FEW_VALUES:
@@ -127,7 +127,7 @@ def _resolve_range(side: str, config: TrainConfig, facts: SideFacts, depth: str,
 
 
 def _resolve_palette(side: str, config: TrainConfig, facts: dict[str, SideFacts], saved: Palette | None) -> Palette:
-    """The palette given, or that of the run, or the one found in the training images; with its pixel counts."""
+    """The palette in the config, or of the resumed run, or found in the training images; with its pixel counts."""
     channels = _resolve_channels(side, config, facts)
     palette = read_palette(config.palette) if config.palette else saved
     if palette is None:
@@ -147,10 +147,10 @@ def _resolve_palette(side: str, config: TrainConfig, facts: dict[str, SideFacts]
             palette = counted
         if unknown:
             share = sum(unknown.values()) / sum(counted.counts)
-            names = format_list([f"{name} ({pixels:,} pixels)" for name, pixels in unknown.items()], most=3)
+            names = format_list([f"{name} ({format_count(count, 'pixel')})" for name, count in unknown.items()], most=3)
             print(
                 f"{side} images ({split}): {share:.2%} of the pixels have colors that the palette lacks and get the "
-                f"nearest one, first in {names}; --palette=FILE gives another palette",
+                f"nearest one, first in {names}; --palette=FILE sets another palette",
                 file=sys.stderr,
             )
     return palette

@@ -1,4 +1,4 @@
-"""Training: `train` puts a run together; step.py is the mathematics, loop.py shows and saves its progress."""
+"""Training: `train` assembles a run; step.py has the mathematics, loop.py repeats the step and saves its results."""
 
 import contextlib
 import re
@@ -25,19 +25,12 @@ from tf_pix2pix.training.step import TrainState, build_state
 
 @dataclass(frozen=True)
 class TrainResult:
-    """The end of a training.
-
-    Attributes:
-      run_dir: the run directory.
-      step: steps done; fewer than asked for if a signal stopped the run.
-      sample_grid: the path of the last sample grid.
-      metrics: the last validation record, such as {"step": 2000, "val_l1": 0.2}; empty before the first evaluation.
-    """
+    """The end of a training."""
 
     run_dir: Path
-    step: int
-    sample_grid: Path
-    metrics: dict[str, float]
+    step: int  # steps done; fewer than asked for if a signal stopped the run
+    sample_grid: Path  # the last one
+    metrics: dict[str, float]  # the last validation record, {"step": 2000, "val_l1": 0.2, ...}; empty before the first
 
 
 def train(
@@ -46,11 +39,11 @@ def train(
     """Trains a run, or resumes the one in output_dir.
 
     Args:
-      on_record: called with each record of metrics.jsonl as it is written, {"step": 20, "gen_l1_loss": ...}: for
-        experiment trackers and sweeps.
+      on_record: called with each new record of metrics.jsonl, such as {"step": 20, "gen_l1_loss": ...}; for experiment
+        trackers and sweeps.
 
     Raises:
-      InputError: the config, the pairs or output_dir do not allow it; nothing was written.
+      InputError: the config, the pairs or output_dir are unusable; nothing was written.
       RunError: the run failed; the last checkpoint is kept.
     """
     keep_freed_memory()
@@ -92,7 +85,7 @@ def _load_splits(config: TrainConfig) -> dict[str, Pairs]:
 
 
 def _example_size(config: TrainConfig, split: str) -> tuple[int, int]:
-    """The (height, width) that the examples of a split are resized to; training crops its own at random."""
+    """The (height, width) of the examples of a split; training crops them at random."""
     return config.jitter_size if split == "train" else config.crop_size
 
 
@@ -125,13 +118,13 @@ def _print_plan(run: Run, state: TrainState, examples: dict[str, Pairs]) -> None
 
 @contextlib.contextmanager
 def _failures_named(run: Run) -> Iterator[None]:
-    """Turns what the disk, the memory or an image raises during training into a RunError that says what is kept."""
+    """Turns errors of the disk, the memory or an image into a RunError that names the last checkpoint."""
     try:
         yield
-    except BrokenPipeError:  # the reader of our output has gone
+    except BrokenPipeError:  # the program that reads our output has ended
         raise
     except tf.errors.OpError as error:
-        unreadable = re.search(r"InputError: (.*)", error.message)  # an image that could be read before
+        unreadable = re.search(r"InputError: (.*)", error.message)  # an image that was readable in the survey
         raise RunError(f"{unreadable[1] if unreadable else error_line(error)}; {_kept(run)}") from error
     except OSError as error:
         raise RunError(f"{error.filename or run.directory}: {error.strerror or error}; {_kept(run)}") from error

@@ -20,21 +20,21 @@ from tf_pix2pix.run import Run
 from tf_pix2pix.training.reporting import RunReporter
 from tf_pix2pix.training.step import TrainState, make_train_step
 
-EXAMPLES = {"train": 32, "val": 8}  # pairs of each split that a run directory keeps
-PROGRESS_SECONDS = 60  # between printed lines of progress, where there is no terminal for a progress bar
+EXAMPLES = {"train": 32, "val": 8}  # pairs of each split in a run directory
+PROGRESS_SECONDS = 60  # between lines of progress, if the output is not a terminal with a progress bar
 
 
 def run_loop(
     run: Run,
     state: TrainState,
-    examples: dict[str, Pairs],  # of "train" and "val", from input_pipeline.prepare_examples
+    examples: dict[str, Pairs],  # "train" and "val", from input_pipeline.prepare_examples
     total_steps: int,
     on_record: Callable[[dict[str, Any]], None],
 ) -> int:
-    """Trains from the state's step to total_steps, or until a signal; returns the step reached, whose state is saved.
+    """Trains from the state's step to total_steps, or until a signal, and saves the state; returns the step reached.
 
     Raises:
-      RunError: a loss is no longer finite.
+      RunError: a loss is not finite.
       OSError, tf.errors.OpError: the disk or the data failed.
     """
     config = run.config
@@ -51,7 +51,7 @@ def run_loop(
         write_examples(run, examples)
         checkpoints.save(run.checkpoints, "step", step, state.checkpoint())
         checkpoints.keep_last(run.checkpoints, "step", config.keep_checkpoints)
-        checkpoints.keep_last(run.checkpoints, "best", 1)  # only now: after a kill the run resumes from the last step-*
+        checkpoints.keep_last(run.checkpoints, "best", 1)  # after the state: a killed run resumes from it
 
     step = saved = int(state.step)
     progress = tqdm(total=total_steps, initial=step, unit="step", disable=None, smoothing=0.05)
@@ -95,7 +95,7 @@ def run_loop(
 
 
 def write_examples(run: Run, examples: dict[str, Pairs]) -> None:
-    """Keeps some pairs, as the networks see them, in a run directory that has none; exports are checked with them."""
+    """Writes a few examples of each split for export checks, unless the run directory has them already."""
     for split, pairs in examples.items():
         if not run.has_examples(split):
             batches = _images_of(run, pairs.spread(EXAMPLES[split]))
@@ -106,7 +106,7 @@ def write_examples(run: Run, examples: dict[str, Pairs]) -> None:
 
 
 def _images_of(run: Run, examples: Pairs) -> tf.data.Dataset:
-    """Each example alone, (input_image, target_image), float32 [1, *crop_size, c] in [-1, 1]."""
+    """The examples one by one: (input_image, target_image), float32 [1, *crop_size, c] in [-1, 1]."""
     make_input = tasks.input_maker(run.config.task, run.sides.target, **run.config.task_settings)
     return validation_batches(examples, run.sides, batch_size=1, crop_size=run.config.crop_size, make_input=make_input)
 
@@ -147,7 +147,7 @@ class StepTimer:
 
     @contextlib.contextmanager
     def paused(self) -> Iterator[None]:
-        """Does not count the time inside: evaluation, sampling, saving."""
+        """Excludes the time inside: evaluation, sampling, saving."""
         started = time.monotonic()
         yield
         self._started += time.monotonic() - started
@@ -158,12 +158,12 @@ class StepTimer:
             if not all(math.isfinite(loss) for loss in losses.values()):
                 values = ", ".join(f"{name} {float(loss):.3g}" for name, loss in losses.items())
                 raise RunError(
-                    f"a loss is not finite at step {step} ({values}); checkpoints hold the state before, but resuming "
-                    "ends here again: train in another --output_dir with a lower --learning_rate"
+                    f"a loss is not finite at step {step} ({values}); resuming from the last checkpoint would end here "
+                    "again: train in another --output_dir with a lower --learning_rate"
                 )
 
     def read(self, step: int) -> dict[str, float]:
-        """Mean losses, images per second, and the share of time spent waiting for data; starts anew."""
+        """Mean losses, images per second, and the share of time spent waiting for data; then starts anew."""
         means = {name: float(np.mean([losses[name] for losses in self.losses])) for name in self.losses[0]}
         seconds = time.monotonic() - self._started
         values = {

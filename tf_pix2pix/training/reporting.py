@@ -19,21 +19,15 @@ from tf_pix2pix.training.step import TrainState
 
 
 class RunReporter:
-    """Shows the progress of a run.
-
-    Args:
-      validation, samples: (input_image, target_image) of the validation split, and of the pairs in sample grids,
-        float32 [1, h, w, c] in [-1, 1].
-      on_record: called with each record of metrics.jsonl.
-    """
+    """Records, shows and evaluates the progress of a run."""
 
     def __init__(
         self,
         run: Run,
         state: TrainState,
-        validation: tf.data.Dataset,
-        samples: tf.data.Dataset,
-        on_record: Callable[[dict[str, Any]], None],
+        validation: tf.data.Dataset,  # of (input_image, target_image), float32 [1, h, w, c] in [-1, 1]
+        samples: tf.data.Dataset,  # the pairs in sample grids, likewise
+        on_record: Callable[[dict[str, Any]], None],  # called with each record of metrics.jsonl
     ):
         self._run, self._state, self._on_record = run, state, on_record
         self._validation, self._samples = validation, samples
@@ -42,7 +36,7 @@ class RunReporter:
         self._best = min((self._badness(record) for record in run.records() if "val_l1" in record), default=math.inf)
 
     def _badness(self, record: dict[str, float]) -> float:
-        """The value that the best checkpoint has the least of: L1, or for classes 1 - mean IoU."""
+        """The value that the best checkpoint minimizes: L1, or for classes 1 - mean IoU."""
         return 1.0 - record["val_mean_iou"] if "val_mean_iou" in record else record["val_l1"]
 
     def record(self, values: dict[str, Any]) -> None:
@@ -61,7 +55,7 @@ class RunReporter:
         return self._run.write_sample_grid(step, rows)
 
     def evaluate(self, step: int) -> None:
-        """Records the metrics of the validation split, and saves the best checkpoint if this is it."""
+        """Records the metrics of the validation split, and saves the generator if it is the best so far."""
         palette = self._run.sides.target.palette
         values = paired_metrics(self._translate, self._validation, palette.array if palette else None)
         record = {"step": step, **{f"val_{name}": value for name, value in values.items()}}
@@ -73,12 +67,9 @@ class RunReporter:
 
 
 def event_writer(directory: Path) -> Callable[..., None]:
-    """A function that writes TensorBoard events, if it is installed.
-
-    Its arguments: step, scalars={name: value}, grids={name: uint8 [n, h, w, c]}.
-    """
+    """A function (step, scalars={name: value}, grids={name: uint8 [n, h, w, c]}) that writes TensorBoard events."""
     if importlib.util.find_spec("tensorboard") is None:
-        print("TensorBoard is not installed, so no events are written; pip install 'tf_pix2pix[tensorboard]' adds it")
+        print("TensorBoard is missing: no events are written; to install it, pip install 'tf_pix2pix[tensorboard]'")
         return lambda step, scalars=None, grids=None: None
     writer = tf.summary.create_file_writer(str(directory))
 

@@ -1,4 +1,4 @@
-"""Whether a run can start or resume in a folder, and restoring the state that it resumes from."""
+"""Checks whether a run can start or resume in a folder, and restores its state."""
 
 import dataclasses
 from collections.abc import Callable, Sequence
@@ -21,7 +21,7 @@ def check_config(directory: Path, config: TrainConfig) -> Sides | None:
       InputError: a run of this config cannot start or resume there. Nothing was written.
     """
     check_writable(directory)
-    if not (directory / CONFIG).exists():  # written last: without it other files belong to no run
+    if not (directory / CONFIG).exists():  # Run.write_settings writes it last
         return None
     run = Run.open(directory)
     fields = [field.name for field in dataclasses.fields(config) if not field.metadata["may_change"]]
@@ -46,8 +46,8 @@ def check_sides(directory: Path, saved: Sides | None, sides: Sides) -> None:
 
 def _find_changes(old: object, new: object, fields: Sequence[str], describe: Callable[[object], str]) -> list[str]:
     """The fields in which two objects differ, as "NAME OLD -> NEW"."""
-    pairs = [(name, getattr(old, name), getattr(new, name)) for name in fields]
-    return [f"{name} {describe(before)} -> {describe(now)}" for name, before, now in pairs if before != now]
+    values = [(name, getattr(old, name), getattr(new, name)) for name in fields]
+    return [f"{name} {describe(before)} -> {describe(now)}" for name, before, now in values if before != now]
 
 
 def _describe(value: object) -> str:
@@ -55,7 +55,7 @@ def _describe(value: object) -> str:
 
 
 def resume(run: Run, state: TrainState, total_steps: int, counts: dict[str, int]) -> int:
-    """Restores the last checkpoint of a run, if there is one, and writes the run's settings; returns the step done.
+    """Restores the last checkpoint of a run, if it exists, and writes the run's settings; returns the step done.
 
     Args:
       counts: {"train_pairs": n, "val_pairs": n}; a change since the run began is printed.
@@ -63,7 +63,7 @@ def resume(run: Run, state: TrainState, total_steps: int, counts: dict[str, int]
     Raises:
       InputError: the folder holds another run, or its last checkpoint is damaged.
     """
-    # Again, now that no other process trains there: another run may have begun in the folder.
+    # Checked again under the lock: another run may have begun in the folder.
     check_sides(run.directory, check_config(run.directory, run.config), run.sides)
     saved = run.steps()
     if saved:
@@ -79,7 +79,7 @@ def resume(run: Run, state: TrainState, total_steps: int, counts: dict[str, int]
 
 
 def _print_changes(run: Run, total_steps: int, counts: dict[str, int]) -> None:
-    """Prints what makes a resumed run differ from one that was never stopped."""
+    """Prints why the resumed run differs from an uninterrupted one: other pairs, another schedule."""
     before = next((record for record in run.records() if "train_pairs" in record), counts)
     if changed := [f"{name} {before[name]} -> {now}" for name, now in counts.items() if before[name] != now]:
         print(f"the data set has changed since the run began ({', '.join(changed)}); training continues with it")

@@ -21,14 +21,14 @@ LOSSES = ("gen_gan_loss", "gen_l1_loss", "disc_real_loss", "disc_fake_loss")  # 
 
 @dataclass(frozen=True)
 class TrainState:
-    """Everything that a step changes, and that a checkpoint holds."""
+    """Everything that a step changes and a checkpoint holds."""
 
     step: tf.Variable  # int64, steps done
     generator: keras.Model
     discriminator: keras.Model
     generator_optimizer: keras.optimizers.Optimizer
     discriminator_optimizer: keras.optimizers.Optimizer
-    ema_generator: keras.Model | None  # the generator with the moving average of its weights
+    ema_generator: keras.Model | None  # has the moving average of the generator's weights
 
     @property
     def sampled(self) -> keras.Model:
@@ -44,10 +44,10 @@ class TrainState:
 
 
 def build_state(run: Run, total_steps: int) -> TrainState:
-    """Networks and optimizers at step 0; call it in the strategy's scope. Raises InputError if sizes do not fit.
+    """Networks and optimizers at step 0; call it in the strategy's scope. total_steps: the end of the linear schedule.
 
-    Args:
-      total_steps: of the linear schedule.
+    Raises:
+      InputError: crop_size does not fit the networks.
     """
     config = run.config
 
@@ -96,11 +96,11 @@ def make_train_step(
 ) -> Callable[..., dict[str, tf.Tensor]]:
     """The training step: (input_image, target_image), float32 [n, h, w, c] in [-1, 1] -> LOSSES, float32 scalars.
 
-    A third argument, float32 [n, h, w, 1] in [0, 1], weights each pixel in the L1 loss or cross-entropy. `codec`
-    encodes the images for the networks.
+    An optional third argument, float32 [n, h, w, 1] in [0, 1], weights the pixels in the L1 loss or cross-entropy.
 
-    One discriminator step, then one generator step against the updated discriminator; with gan_weight=0 a generator
-    step alone, with its one loss. Losses are averages over the global batch, whatever the number of replicas.
+    One discriminator step comes first, then one generator step against the updated discriminator; with gan_weight=0 a
+    generator step alone, with L1 or cross-entropy alone. Losses are averages over the global batch, for any number of
+    replicas.
     """
     strategy = tf.distribute.get_strategy()
     adversarial = ADVERSARIAL_LOSSES[config.adversarial_loss]
@@ -109,7 +109,7 @@ def make_train_step(
     generator, discriminator = state.generator, state.discriminator
     dropouts = [layer for layer in generator.layers if isinstance(layer, keras.layers.Dropout)]
 
-    def average(values):  # over the global batch: the replicas' parts are summed
+    def average(values):  # this replica's part of the mean over the global batch; the parts are summed at the end
         return tf.reduce_sum(values) / config.batch_size
 
     def patches(loss, logits):  # the loss of a PatchGAN is the mean over its patches
@@ -117,7 +117,7 @@ def make_train_step(
 
     def discriminate_both(input_image, target_image, gen_output):
         pairs = [[input_image, target_image], [input_image, gen_output]]
-        if config.norm == "batch":  # each batch has its own statistics
+        if config.norm == "batch":  # real and generated pairs each have their own statistics
             return [discriminator(pair, training=True) for pair in pairs]
         both = [tf.concat(sides, axis=0) for sides in zip(*pairs, strict=True)]  # one pass reads the kernels once
         return tf.split(discriminator(both, training=True), 2)
@@ -140,7 +140,7 @@ def make_train_step(
             return step_without_adversary(input_image, target_image, weights)
         with tf.GradientTape() as generator_tape:
             gen_output = generator(input_image, training=True)
-            gen_target = codec.as_target(gen_output)  # the output itself, or for classes the probabilities
+            gen_target = codec.as_target(gen_output)  # for classes the probabilities, otherwise the output itself
 
             with generator_tape.stop_recording(), tf.GradientTape() as discriminator_tape:
                 disc_real_logits, disc_fake_logits = discriminate_both(input_image, target_image, gen_target)
@@ -151,7 +151,7 @@ def make_train_step(
                     critic = lambda image: discriminator([input_image, image], training=True)  # noqa: E731
                     penalty = average(gradient_penalty(critic, target_image, gen_target, mix))
                     disc_loss += config.gradient_penalty_weight * penalty
-                disc_loss = 0.5 * disc_loss  # it learns slower than the generator (section 3.3)
+                disc_loss = 0.5 * disc_loss  # slows the discriminator down (section 3.3)
                 disc_loss = state.discriminator_optimizer.scale_loss(disc_loss)
             with generator_tape.stop_recording():
                 update(state.discriminator_optimizer, discriminator_tape, disc_loss, discriminator)
@@ -163,10 +163,10 @@ def make_train_step(
         update(state.generator_optimizer, generator_tape, gen_loss, generator)
         return dict(zip(loss_names, (gen_gan_loss, gen_l1_loss, disc_real_loss, disc_fake_loss), strict=True))
 
-    @tf.function(jit_compile=config.xla, autograph=False)  # nothing here branches on tensors: traced twice as fast
+    @tf.function(jit_compile=config.xla, autograph=False)  # without autograph tracing is twice as fast
     def train_step(*batch):
-        # Random numbers of step s depend on (seed, s) alone, so that a resumed run equals one that was never stopped.
-        # Each use has its own stream: 0 the mixing, 1, 2, ... dropouts; the input pipeline has the bare seed and -1.
+        # Random numbers of step s depend on (seed, s) alone, so that a resumed run equals an uninterrupted one.
+        # Streams folded into the seed: 0 for the mixing, 1, 2, ... for dropout; the input pipeline uses -1.
         seed = tf.stack([tf.constant(config.seed, tf.int32), tf.cast(state.step, tf.int32)])
         for number, layer in enumerate(dropouts, start=1):
             layer.seed_generator.state.assign(tf.random.fold_in(seed, number))
@@ -174,11 +174,11 @@ def make_train_step(
         mix = tf.random.stateless_uniform(mixes, tf.random.fold_in(seed, 0))
         losses = strategy.run(replica_step, args=(mix, *batch))
         if state.ema_generator:
-            # A short memory at first, a third of the steps done: otherwise initial weights last for thousands of steps.
+            # At first it averages a third of the steps done: otherwise initial weights last for thousands of steps.
             done = tf.cast(state.step, tf.float32)
             decay = tf.minimum(config.ema_decay, (1.0 + done) / (4.0 + done))
             for mean, value in zip(state.ema_generator.variables, generator.variables, strict=True):
-                if mean.dtype == "float32":  # not the seeds of dropout
+                if mean.dtype == "float32":  # skips the seeds of dropout
                     mean.assign(decay * mean + (1.0 - decay) * value)
         state.step.assign_add(1)
         return {name: strategy.reduce("SUM", loss, axis=None) for name, loss in losses.items()}

@@ -19,16 +19,16 @@ from tf_pix2pix.translation.size_policy import SizePolicy
 
 
 class Translator:
-    """Translates images: [h, w, c] in, [h, w, c'] of the same height and width out, with the targets' depth.
+    """Translates images: [h, w, c] -> [h, w, c'] of the same height and width, with the targets' depth.
 
-    An image passes through the network whole, mirrored at its borders to the next size that fits, or, if it has more
-    than max_pixels, in overlapping tiles (tiling.py). Make one with `from_run`, `from_saved_model`, `from_tflite`,
-    `from_onnx` or `from_server`, or with `load`, which tells them apart. Several threads may use it at once.
+    The network translates an image whole, mirrored at its borders to the next size that fits, or, above max_pixels, in
+    overlapping tiles (tiling.py). Create a translator with `load`, or with the `from_` method for its kind of model.
+    Several threads may use it at once.
 
     Attributes:
-      config: of the model's run; None: the model does not say (a server).
-      sides: what the model's inputs and generated images are; None: the model does not say.
-      max_pixels: of an image that passes whole; None: as many as a server accepts.
+      config: of the model's run; None: unknown (a server).
+      sides: of the model's inputs and generated images; None: unknown (a server).
+      max_pixels: the most pixels of an image that is not tiled; None: as many as the server accepts.
     """
 
     def __init__(self, model: Model, max_pixels: int | None = None):
@@ -57,12 +57,12 @@ class Translator:
 
     @classmethod
     def from_saved_model(cls, path: str | os.PathLike, max_pixels: int | None = None) -> "Translator":
-        """From an exported SavedModel: its folder, or the folder of its numbered versions, for the latest of them."""
+        """From an exported SavedModel: its folder, or a folder of numbered versions, for the latest version."""
         return cls(from_runtime(runtimes.load_saved_model(Path(path))), max_pixels)
 
     @classmethod
     def from_tflite(cls, path: str | os.PathLike, max_pixels: int | None = None) -> "Translator":
-        """From a TFLite file. One of fixed size translates larger images in tiles, and smaller ones mirrored to it."""
+        """From a TFLite file. A file of fixed size translates larger images in tiles and mirrors smaller ones."""
         model = from_runtime(runtimes.load_tflite(Path(path)))
         if max_pixels is not None and model.fixed_size:
             raise InputError(f"max_pixels={max_pixels}: {path} accepts images of one size only; leave it out")
@@ -77,8 +77,8 @@ class Translator:
     def from_server(cls, url: str, max_pixels: int | None = None) -> "Translator":
         """From TensorFlow Serving's REST address, http://HOST:8501/v1/models/NAME.
 
-        A server does not say whether it generates label maps. If it refuses one as too large, the tiles are blended,
-        and have colors outside the palette where they overlap.
+        Servers do not report palettes. If one refuses a label map as too large, its tiles are blended, with colors
+        outside the palette where they overlap.
         """
         return cls(from_runtime(runtimes.connect(url.rstrip("/"))), max_pixels)
 
@@ -90,7 +90,7 @@ class Translator:
           checkpoint: of a run.
 
         Raises:
-          InputError: the model is none of these, or cannot be loaded.
+          InputError: the model is of another kind, or cannot be loaded.
         """
         model, path = os.fspath(model), Path(model)
         if model.startswith(("http://", "https://")):
@@ -107,11 +107,7 @@ class Translator:
 
     @staticmethod
     def sides_of(model: str | os.PathLike) -> Sides | None:
-        """The sides of the run that a model is from, without loading the model; None if the model does not say.
-
-        Raises:
-          InputError: the model's files are damaged.
-        """
+        """The sides of a model, read without loading it; None if unknown. Raises InputError for damaged files."""
         path = Path(model)
         if os.fspath(model).startswith(("http://", "https://")) or not path.exists():
             return None
@@ -122,10 +118,7 @@ class Translator:
         return None if card is None else read_settings(card, path)[1]
 
     def count_unknown_colors(self, image: np.ndarray) -> int:
-        """How many pixels of an image have a color that the model's input palette lacks, and count as the nearest one.
-
-        0 if the model has no such palette.
-        """
+        """The pixels of an image whose color the model's input palette lacks; 0 if the model has no palette."""
         if self.sides is None or self.sides.input.palette is None:
             return 0
         plain = dataclasses.replace(self.sides.input, palette=None)
@@ -145,14 +138,14 @@ class Translator:
         """Translates one image, uint8, uint16 or float32 [h, w, c], c = 1, 3 or 4, or a list of images, of any sizes.
 
         Gray, RGB and RGBA, and 8 and 16 bits, are converted to the model's input side if nothing is lost
-        (Side.convert). Floats are values of the run's range, not of [-1, 1]. A model for inpainting fills what is not
-        opaque and keeps all other pixels.
+        (Side.convert). Floats are in the run's value range, not in [-1, 1]. An inpainting model fills the pixels that
+        are not opaque and keeps all others.
 
         Args:
-          resize: "native": translate at the image's own size; "train": resize it to the size trained on, as training
-            images were, and the result back.
-          samples: return so many variants, drawn with dropout as noise (paper, section 3.2). None: one, without noise.
-          noise_seed: of the variants; the same seed and image give the same variants.
+          resize: "native": translate at the image's own size; "train": resize the image to the size trained on, as
+            training images were, and the result back.
+          samples: the number of variants to draw, with dropout as noise (paper, section 3.2). None: one, without noise.
+          noise_seed: the same seed and image produce the same variants.
           make_inputs: the image is a plain photo; make its input as in training, by the run's task.
           enlarge: super_resolution only: enlarge a small image task_scale times.
 
@@ -161,8 +154,8 @@ class Translator:
           list; with `samples`, a list of variants for each. With `enlarge` the size is task_scale times the image's.
 
         Raises:
-          InputError: the image cannot be used, or the model does not support the options; the message says why.
-          RunError: the model failed (memory), or its server did.
+          InputError: the image cannot be used, or the model does not support the options.
+          RunError: the model or its server failed (memory).
         """
         request = Request(resize, samples, noise_seed, make_inputs, enlarge)
         request.check(self._model)
@@ -171,7 +164,7 @@ class Translator:
         return self._translate(image, request)
 
     def check(self, **options) -> None:
-        """Raises InputError if the model does not support these options of `translate`, whatever the image."""
+        """Raises InputError if the model does not support these options of `translate`."""
         Request(**options).check(self._model)
 
     def _translate(self, image, request: Request):

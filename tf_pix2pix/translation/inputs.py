@@ -1,4 +1,4 @@
-"""Which images a model accepts, converted to its input side if nothing is lost."""
+"""Converts an image to the form that a model accepts, if nothing is lost."""
 
 import numpy as np
 
@@ -9,20 +9,20 @@ from tf_pix2pix.sides import Sides
 
 
 def accept(image: np.ndarray, config: TrainConfig | None, sides: Sides | None, make_inputs: bool) -> np.ndarray:
-    """Converts [h, w, c] to the model's input side, or a photo, whose input is yet to be made, to its target side.
+    """Converts [h, w, c] to the model's input side, or with make_inputs, before the task makes the input, to its
+    target side.
 
     Args:
-      config, sides: of the model's run; None: a server's, which converts images itself.
-      make_inputs: the image is a photo, from which the task makes the input.
+      config, sides: of the model's run; None for a server, which converts images itself.
 
     Raises:
-      InputError: it is not an image, or not one that the model accepts.
+      InputError: it is not an image, or the model does not accept it.
     """
     _check_array(image)
     image = image.astype(image.dtype.newbyteorder("="), copy=False)
     if config is None or sides is None:
         if image.dtype == np.float32:
-            raise InputError("floats: a server accepts images of 8 or 16 bits, since it does not know their range")
+            raise InputError("floats: a server accepts only images of 8 or 16 bits; convert it")
         return image
     try:
         return (sides.target if make_inputs else sides.input).convert(image)

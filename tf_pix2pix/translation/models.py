@@ -1,4 +1,4 @@
-"""Model: a network to translate with, and what is known about it; from a run directory or an exported file."""
+"""Model: a network to translate with and its settings, from a run directory or an exported file."""
 
 import functools
 import os
@@ -24,11 +24,11 @@ class Model:
 
     Attributes:
       generate: float32 [1, h, w, c] in [-1, 1] -> [1, h, w, c'], float32 in [-1, 1], or a server's uint8 or uint16.
-      config, sides: of its run; None: it does not say (a server).
-      max_pixels: of an image that passes whole; None: as many as it accepts.
-      multiple: of which the height and width of padded images are.
-      fixed_size: the only (height, width) that it accepts; None: any.
-      make_noisy: returns (image, noise_seed, number of the sample) -> generated; None: the model has no noise.
+      config, sides: of its run; None: unknown (a server).
+      max_pixels: the most pixels of an image that is not tiled; None: no limit is known.
+      multiple: the height and width of padded images are multiples of it.
+      fixed_size: the only (height, width) that the network accepts; None: any.
+      make_noisy: returns the function (image, noise_seed, number of the sample) -> generated; None: not available.
     """
 
     generate: Callable[[np.ndarray], np.ndarray]
@@ -40,14 +40,14 @@ class Model:
     make_noisy: Callable[[], Callable] | None = None
 
     def settings(self, option: str) -> tuple[TrainConfig, Sides]:
-        """The config and the sides, which an option requires. Raises InputError if the model does not say them."""
+        """The config and the sides. Raises InputError, which names the option that requires them, if unknown."""
         if self.config is None or self.sides is None:
-            raise InputError(f"{option}: the model does not say how it was trained, as servers never do; use its run")
+            raise InputError(f"{option}: requires the training settings, which servers do not report; use the run")
         return self.config, self.sides
 
 
 def from_run(run_dir: str | os.PathLike, checkpoint: str) -> Model:
-    """The generator of a run. Raises InputError if it has no such checkpoint."""
+    """The generator of a run. Raises InputError if the checkpoint is missing."""
     run = Run.open(run_dir)
     generator = run.generator(checkpoint)
     translate = inference.make_translate(generator)
@@ -77,7 +77,7 @@ def from_run(run_dir: str | os.PathLike, checkpoint: str) -> Model:
 
 
 def from_runtime(runtime: Runtime) -> Model:
-    """An exported file, loaded. Raises InputError if its model card is not one of this release."""
+    """A loaded export. Raises InputError if this release cannot read its model card."""
     if runtime.card is None:
         return Model(runtime.generate, fixed_size=runtime.fixed_size)
     config, sides = read_settings(runtime.card, runtime.source)
@@ -92,11 +92,11 @@ def from_runtime(runtime: Runtime) -> Model:
 
 
 def read_settings(card: dict, source: str | os.PathLike) -> tuple[TrainConfig, Sides]:
-    """The config and the sides in a model card. Raises InputError if the card is not one of this release."""
+    """The config and the sides in a model card. Raises InputError if this release cannot read the card."""
     try:
         config, sides = TrainConfig.from_json(card["config"]), Sides.from_json(card["sides"])
         if int(card["max_pixels"]) < 1 or int(card["size_multiple"]) < 1:
             raise ValueError("max_pixels and size_multiple must be at least 1")
     except (KeyError, TypeError, ValueError) as error:  # InputError is a ValueError
-        raise InputError(f"{source}: its model card is not one of this release ({error}); export it again") from None
+        raise InputError(f"{source}: this release cannot read its model card ({error}); export it again") from None
     return config, sides

@@ -31,7 +31,7 @@ class Request:
             raise InputError(f"enlarge: requires task=super_resolution, but the model was trained on {trained}")
         if self.enlarge and (self.make_inputs or self.resize == "train"):
             other = "make_inputs" if self.make_inputs else "resize=train"
-            raise InputError(f"enlarge excludes {other}; leave out one of them")
+            raise InputError(f"enlarge: excludes {other}; leave out one of them")
         if self.samples is not None:
             self._check_samples(model)
 
@@ -41,5 +41,5 @@ class Request:
         if not isinstance(self.noise_seed, int) or not -(2**31) <= self.noise_seed < 2**31:
             raise InputError(f"noise_seed={self.noise_seed}: must be a whole number of 32 bits")
         if model.make_noisy is None:
-            raise InputError("samples: requires a run directory; exported models draw no noise, their dropout is off")
+            raise InputError("samples: exported models have no dropout and so no noise; use the run directory")
         model.make_noisy()

@@ -1,4 +1,4 @@
-"""SizePolicy: how an image of any size passes through a network: whole, mirrored at its borders, or in tiles."""
+"""SizePolicy: translates images of any size: whole, mirrored at the borders to a size that fits, or in tiles."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -10,20 +10,12 @@ from tf_pix2pix import inference, runtimes, tiling
 from tf_pix2pix.errors import RunError, error_line
 from tf_pix2pix.sides import Sides
 
-SERVER_TILE_PIXELS = 2**20  # of a tile, if a server refuses the whole image: every generator then stays within 2 GB
+SERVER_TILE_PIXELS = 2**20  # of a tile, if a server refuses the whole image: any generator needs less than 2 GB for it
 
 
 @dataclass(frozen=True)
 class SizePolicy:
-    """Which sizes a network accepts.
-
-    Attributes:
-      sides: what the network's images are; None: a server's, which converts them itself.
-      max_pixels: of an image that passes whole; None: as many as the server accepts.
-      multiple: of which the padded height and width are.
-      fixed_size: the only (height, width) that the network accepts; None: any.
-      blended: tiles are blended where they overlap; label maps are not.
-    """
+    """The sizes that a network accepts; attributes as in Model. blended: tiles blend where they overlap."""
 
     sides: Sides | None
     max_pixels: int | None
@@ -38,7 +30,7 @@ class SizePolicy:
           generate: the network, float32 [1, h, w, c] in [-1, 1] -> [1, h, w, c'].
 
         Raises:
-          RunError: the network fails (memory) or returns another size; runtimes.Refused: a server refuses the image.
+          RunError: the network fails (memory) or returns another size; runtimes.Refused if a server refuses the image.
         """
         size = image.shape[:2]
         if self.fixed_size:
