@@ -421,7 +421,7 @@ def test_shards_of_photos_are_checked_as_their_folder_is(clean, tmp_path):
     with pytest.raises(InputError, match="shards: holds plain photos, not pairs; pass the --task"):
         check(tmp_path / "shards", tmp_path / "out")
     preparing.shards(str(clean), str(tmp_path / "pairs"))
-    with pytest.raises(InputError, match="pairs: holds pairs, but a task requires photos"):
+    with pytest.raises(InputError, match="pairs: holds pairs, but a task requires plain photos"):
         check(tmp_path / "pairs", tmp_path / "out", task="edges")
 
 

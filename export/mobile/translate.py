@@ -94,7 +94,7 @@ def resize_methods(model: Path) -> list[Image.Resampling]:
 
 
 def read_image(path: Path) -> Image.Image:
-    """Reads a file as RGB or RGBA, turned upright by its EXIF orientation; of an animation, the first frame."""
+    """Reads a file as RGB or RGBA, upright by its EXIF orientation; an animation is its first frame."""
     with path.open("rb") as file:
         head = file.read(25)
         if head.startswith(b"\x89PNG") and head[24:] > b"\x08":  # Pillow would cut 16-bit colors to 8 bits

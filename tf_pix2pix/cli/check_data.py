@@ -5,7 +5,7 @@ pix2pix check-data my_pairs --input_dir=sketch --target_dir=photo   with more th
 pix2pix check-data facades --data_dir=/my/archives                  a published set
 pix2pix check-data my_photos --task=colorize                        photos, for a task
 
-A folder made by pix2pix prepare is a data set too, also of shards. The report consists of
+A folder that pix2pix prepare made, with files or shards, is a data set too. The report is
 report.json, contact_sheet.png and, if the images of pairs are shifted, misregistration.png.
 The exit code is 1 if the data would harm training.
 """

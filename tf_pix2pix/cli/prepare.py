@@ -60,7 +60,8 @@ def _flags(operation: str) -> list[Flag]:
             Flag("fractions", "shares of train, val and test", list, ["0.8", "0.1", "0.1"]),
             Flag("counts", "instead of --fractions: numbers of pairs; one may be 'rest', as in rest,100,100", list),
             Flag(
-                "group", "regular expression: pairs whose names match with the same text (in parentheses) stay together"
+                "group",
+                "pairs whose names have the same match of this regular expression, or of its (part), stay together",
             ),
             Flag("seed", "random seed of the split", int, 0),
             Flag("hard_link", "hard-link the files instead of copying them; saves disk space", bool, False),

@@ -56,7 +56,7 @@ FLAGS = [
         auto="as many as fit in 2 GB of memory",
         minimum=1,
     ),
-    Flag("overwrite", "translate again; without, images that were translated before are skipped", bool, False),
+    Flag("overwrite", "also translate the images that were translated before", bool, False),
 ]
 
 

@@ -88,7 +88,7 @@ class TrainConfig:
     crop_size: Size = option(
         (256, 256), "size of the training images: N or HEIGHTxWIDTH pixels", heading="Sizes and jitter", minimum=1
     )
-    jitter: bool = option(True, "resize to --load_size and crop at random; otherwise resize to --crop_size")
+    jitter: bool = option(True, "resize to --load_size and crop at random; --nojitter: resize to --crop_size")
     load_size: Size | None = option(
         None, "size before the random crop: N or HEIGHTxWIDTH pixels", auto="286/256 of --crop_size", minimum=1
     )
@@ -114,11 +114,13 @@ class TrainConfig:
         auto="as many as --crop_size allows, up to 8; ResNet: 6, or 9 from 256 pixels on",
         minimum=1,
     )
-    skips: bool = option(True, "skip connections of the U-Net; otherwise it is the paper's encoder-decoder")
+    skips: bool = option(True, "skip connections of the U-Net; --noskips: the paper's encoder-decoder")
     residual: bool = option(False, "the generator predicts the difference from the input to the target image")
     dropout: float = option(0.5, "dropout rate of the generator, its source of noise", minimum=0)
     norm: str = option("instance", "normalization in both networks", choices="layers.NORMS")
-    upsampling: str = option("transpose", "transposed or resize convolution", choices="layers.UPSAMPLINGS")
+    upsampling: str = option(
+        "transpose", "transposed convolution, or resizing before a convolution", choices="layers.UPSAMPLINGS"
+    )
     initializer: str = option("normal", "initial weights of the convolutions", choices="layers.INITIALIZERS")
 
     # Paper, section 3.3 and appendix 6.1.2.

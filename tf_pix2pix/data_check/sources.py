@@ -97,11 +97,11 @@ class _Unpaired:
             self.alone += names
 
     def findings(self) -> list[Finding]:
-        found = []
-        if self.alone:
-            title = f"{format_count(len(self.alone), 'image')}: no partner of the same name"
-            found.append(Finding("unmatched", "error", title, "add the partners or remove these", self.alone))
-        return found + self.same_name_findings()
+        if not self.alone:
+            return self.same_name_findings()
+        title = f"{format_count(len(self.alone), 'image')}: no partner of the same name"
+        unmatched = Finding("unmatched", "error", title, "add the partners or remove these", self.alone)
+        return [unmatched, *self.same_name_findings()]
 
     def same_name_findings(self) -> list[Finding]:
         if not self.same_names:
