@@ -1,7 +1,6 @@
 import numpy as np
 import pytest
 import tensorflow as tf
-from helpers import encode as encoded  # noqa: F401, until test_exporting_* import it from helpers
 from helpers import random_deep, random_image
 
 from tf_pix2pix import images
@@ -35,18 +34,11 @@ def test_a_value_range_becomes_minus_one_to_one(depth, low, high):
     np.testing.assert_array_equal(images.from_float([-3.0, 3.0], depth, (low, high)), [low, high])
 
 
-def test_nearest_keeps_the_colors_of_a_label_map():
-    labels = np.where(random_image(5, 31, 31, 1) > 127, np.uint8(200), np.uint8(40))
-    assert set(np.unique(images.resize(labels, (20, 25), "nearest"))) == {40, 200}
-    assert len(np.unique(images.resize(labels, (20, 25), "bicubic"))) > 10
-
-
 @pytest.mark.parametrize("method", sorted(images.RESIZE_METHODS.keys() - {"nearest"}))
 def test_shrinking_is_antialiased(method):
     stripes = np.zeros((64, 64, 3), np.uint8)
     stripes[:, ::2] = 255
     shrunk = images.resize(stripes, (16, 16), method)
-    assert shrunk.shape == (16, 16, 3)
     assert np.abs(shrunk[:, 2:-2].astype(int) - 127).max() <= 6  # gray; without antialiasing it is black or white
 
 
@@ -62,7 +54,9 @@ def test_every_depth_is_resized_alike(method, size):
     assert np.abs(deep / 257 - expected).max() <= tolerance
     assert np.abs(floats - np.clip(expected, shallow.min(), shallow.max())).max() <= tolerance
     assert shallow.min() <= floats.min() and floats.max() <= shallow.max()
-    if method != "nearest":
+    if method == "nearest":
+        assert {*expected.flat} <= {*shallow.flat}
+    else:
         assert min(len(np.unique(deep)), len(np.unique(floats))) > 256
     edge = np.tile(np.where(np.arange(30) < 15, np.uint16(0), np.uint16(65535))[:, np.newaxis], (20, 1, 1))
     resized = images.resize(edge, (20, 90), method)
@@ -78,13 +72,6 @@ def test_fitted_sizes():
         images.fitted_size((30, 60), (40, 40), "none")
 
 
-def test_8_bits_become_16_and_white_stays_white():
-    wide = images.with_depth(SHALLOW, "uint16")
-    assert wide.dtype == np.uint16
-    np.testing.assert_allclose(images.to_float(wide), images.to_float(SHALLOW), atol=1e-6)
-    assert images.with_depth(DEEP, "uint16") is DEEP
-
-
 @pytest.mark.parametrize(
     ("image", "wanted", "message"),
     [
@@ -94,7 +81,8 @@ def test_8_bits_become_16_and_white_stays_white():
         (SHALLOW, ["uint16", (0.0, 4095.0)], "8 bits a channel, expected 16 bits a channel in 0,4095"),
     ],
 )
-def test_other_depths_are_refused(image, wanted, message):
+def test_depths_change_only_without_loss(image, wanted, message):
+    np.testing.assert_array_equal(images.with_depth(SHALLOW, "uint16"), SHALLOW * np.uint16(257))
     with pytest.raises(ValueError, match=f"^{message}"):
         images.with_depth(image, *wanted)
 
@@ -117,16 +105,10 @@ def test_channels_change_only_without_loss(dtype):
         (rgba, 1, "it has transparency, which 1 channels do not hold"),
         (rgb, 1, "it has colors, which 1 channel does not hold; save it as a gray image"),
         (rgb, 2, "3 channels cannot become 2; images have 1, 3 or 4"),
+        (rgb.astype(np.float32), 4, "floats of 3 channels, expected 4; save it with 4"),  # floats have no opaque value
     ):
         with pytest.raises(ValueError, match=message):
             images.with_channels(image, channels)
-
-
-def test_floats_have_no_opaque_value():
-    floats = random_deep(0, 4, 4, 1, "float32")
-    np.testing.assert_array_equal(images.with_channels(floats, 3), np.repeat(floats, 3, axis=2))
-    with pytest.raises(ValueError, match="floats of 1 channels, expected 4; save it with 4"):
-        images.with_channels(floats, 4)
 
 
 def test_side_by_side_images_are_split_and_joined():

@@ -7,7 +7,7 @@ import warnings
 import numpy as np
 import pytest
 import tifffile
-from helpers import encode, random_deep, random_image, with_chunk
+from helpers import difference, encode, random_deep, random_image, with_chunk
 from PIL import Image
 
 from tf_pix2pix import files, images
@@ -28,22 +28,14 @@ def npy(array) -> bytes:
     return file.getvalue()
 
 
-@pytest.mark.parametrize("file_format", ["PNG", "BMP"])
-@pytest.mark.parametrize("channels", [1, 3])
-def test_lossless_files_return_their_pixels(file_format, channels):
-    image = random_image(0, 6, 9, channels)
-    file = encode(Image.fromarray(image[:, :, 0] if channels == 1 else image), file_format)
-    np.testing.assert_array_equal(images.decode(file), image)
-
-
 @pytest.mark.parametrize(
-    ("file_format", "options"), [("WEBP", {"lossless": True}), ("GIF", {}), ("JPEG", {"quality": 95})]
+    ("file_format", "options", "tolerance"),
+    [("BMP", {}, 0), ("WEBP", {"lossless": True}, 0), ("GIF", {}, 3), ("JPEG", {"quality": 95}, 3)],
 )
-def test_lossy_formats_are_read(file_format, options):
-    gradient = np.broadcast_to(np.arange(0, 240, 6, dtype=np.uint8)[:, None, None], (40, 40, 3))
-    decoded = images.decode(encode(Image.fromarray(gradient), file_format, **options))
-    assert decoded.shape == (40, 40, 3)
-    assert np.abs(decoded.astype(int) - gradient).max() <= 3  # JPEG's own error at this quality on a ramp
+def test_formats_that_are_only_read(file_format, options, tolerance):
+    ramp = np.broadcast_to(np.arange(0, 240, 6, dtype=np.uint8)[:, None, None], (40, 40, 3))
+    decoded = images.decode(encode(Image.fromarray(ramp), file_format, **options))
+    assert difference(decoded, ramp) <= tolerance
 
 
 def test_every_mode_becomes_gray_rgb_or_rgba():
@@ -79,14 +71,12 @@ def test_written_files_return_their_pixels(tmp_path, file_format, depth, channel
 
 def test_a_file_is_written_whole_or_not_at_all(tmp_path, monkeypatch):
     image = random_image(4, 7, 5, 1)
-    images.write_png(tmp_path / "a.any", image)
-    np.testing.assert_array_equal(images.decode((tmp_path / "a.any").read_bytes()), image)
     with pytest.raises(ValueError, match="PNG does not hold float32; write NPY or TIFF"):
         images.write(tmp_path / "b.png", image.astype(np.float32))
     with monkeypatch.context() as patch, pytest.raises(OSError, match="disk full"):
         patch.setattr(files.os, "replace", lambda *paths: (_ for _ in ()).throw(OSError("disk full")))
         images.write_png(tmp_path / "c.png", image)
-    assert [path.name for path in tmp_path.iterdir()] == ["a.any"]
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_transparency_of_16_bits_becomes_alpha():
@@ -182,14 +172,12 @@ UNKNOWN = "not a PNG, JPEG, BMP, GIF, WebP, TIFF or NPY image"
     ("data", "message"),
     [
         (b"", "the file is empty; replace it"),
-        (b"text", UNKNOWN),
         (encode(Image.new("RGB", (4, 4)), "PPM"), UNKNOWN),
         (encode(PHOTO)[:3000], r"damaged or truncated \(.*\); replace it"),
         (encode(PHOTO, "JPEG")[:1500], "damaged or truncated"),
         (images.encode(random_deep(0, 20, 20, 3))[:-500], "damaged or truncated"),
         (npy(np.zeros((30, 40)))[:-1], "damaged or truncated"),
         (npy(np.array([[None]])), r"damaged or truncated \(Object arrays cannot be loaded"),
-        (tiff(random_deep(0, 20, 20, 3), photometric="rgb")[:-500], "damaged or truncated"),
         (tiff(random_deep(0, 20, 20, 3), photometric="rgb", compression="zlib")[:-500], "damaged or truncated"),
         (
             tiff(GRAY).replace(struct.pack("<HHII", 279, 4, 1, GRAY.nbytes), struct.pack("<HHII", 279, 4, 1, 0)),
@@ -202,18 +190,15 @@ UNKNOWN = "not a PNG, JPEG, BMP, GIF, WebP, TIFF or NPY image"
         ),
         (npy(np.zeros(5)), "an array of 5 values is not an image; save height x width x 1, 3 or 4"),
         (npy(np.zeros((3, 4, 2))), "an array of 3x4x2 values"),
-        (npy(np.zeros((2, 3, 4, 1))), "an array of 2x3x4x1 values"),
         (npy(np.zeros((0, 4))), "an array of 0x4 values"),
         (npy(np.float32(3)), "an array of no values"),
         (npy(np.zeros((3, 4), complex)), "values of complex128 are not supported; save real numbers"),
-        (npy(np.full((3, 4), np.nan)), "values that are not finite"),
         (npy(np.full((3, 4), 1e300)), "values that are not finite, or too large for float32; remove them"),
         (npy(np.full((3, 4), 2**24 + 1)), "int64 values that float32 does not hold exactly; save them as floats"),
         (
             tiff(random_deep(0, 4, 4, 4), photometric="rgb", extrasamples=["assocalpha"]),
             r"TIFF of 4 channels of 16 bits \(RGB, premultiplied alpha\) is not supported; save it as gray, RGB or",
         ),
-        (tiff(random_deep(0, 4, 4, 4), photometric="separated"), r"TIFF of 4 channels of 16 bits \(SEPARATED\)"),
         (tiff(random_deep(0, 4, 4, 5), photometric="minisblack", planarconfig="contig"), "TIFF of 5 channels of 16"),
         (encode(Image.new("LAB", (4, 4)), "TIFF"), "pixels of mode LAB are not supported; save it as gray, RGB or"),
     ],
