@@ -50,14 +50,9 @@ def test_images_are_converted_without_loss():
     np.testing.assert_array_equal(Side(1).convert(images.with_channels(gray, 4)), gray)
     nearly = np.array([[[255, 80, 9], [0, 0, 170]]], np.uint8)
     np.testing.assert_array_equal(Side(3, palette=LABELS).convert(nearly), [[[255, 85, 0], [0, 0, 170]]])
-    for side, image, message in (
-        (Side(1), deep, "16 bits a channel, expected 8 bits a channel"),
-        (Side(1, "uint16", (0.0, 4095.0)), gray, "8 bits a channel, expected 16 bits a channel in 0,4095"),
-        (Side(1), random_image(0, 4, 4, 3), "it has colors, which 1 channel does not hold"),
-        (Side(3), random_image(0, 4, 4, 4), "it has transparency, which 3 channels do not hold"),
-    ):
+    for image, message in ((deep, "16 bits a channel, expected"), (random_image(0, 4, 4), "it has colors, which 1 ch")):
         with pytest.raises(ValueError, match=message):
-            side.convert(image)
+            Side(1).convert(image)
 
 
 def test_sides_return_from_json():
