@@ -88,8 +88,8 @@ def test_the_same_command_resumes_a_run_with_measured_ranges(trained, capsys):
         train(replace(trained.config, steps=4), trained.directory)
 
 
-def make_exportable(directory, sides):
-    run = make_run(directory, sides)
+def make_exportable(directory, sides, **fields):
+    run = make_run(directory, sides, **fields)
     for split, seed in (("train", 0), ("val", 1)):
         run.write_examples(split, [tuple(field(seed, side, 32, 32) for side in sides)])
     return run
@@ -133,3 +133,17 @@ def test_an_export_that_is_right_to_8_bits_only_is_refused(deep_run, tmp_path, m
     monkeypatch.setattr(exporting, "EXPORTERS", {"fake": write})
     with pytest.raises(RunError, match="2[0-9][0-9] of 65535.*16.*; nothing was exported"):
         export(deep_run.directory, tmp_path / "out", ["fake"])
+
+
+def test_floats_are_served_as_16_bits_of_their_range(tmp_path):
+    sides = Sides(Side(4), Side(1, "float32", (-2000.0, 3000.0)))
+    run = make_exportable(tmp_path / "run", sides, depth=2)
+    rows = export(run.directory, tmp_path / "out", ["saved_model"], options=Options(batch_sizes=(1,)))
+    assert all(row.max_difference <= DEEP_LEVELS and row.levels == 65535 for row in rows)
+    image = field(9, sides.input)
+    own = Translator.from_run(run.directory).translate(image)
+    assert (own.dtype, own.shape) == (np.float32, (40, 48, 1))
+    with ServingDouble(tmp_path / "out") as server:
+        served = Translator.load(server.url).translate(image)
+    assert served.dtype == np.uint16
+    assert np.abs((own + 2000) / 5000 * 65535 - served).max() <= DEEP_LEVELS
