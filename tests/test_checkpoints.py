@@ -70,5 +70,5 @@ def test_a_damaged_checkpoint_is_named(tmp_path, file):
     whole = (path / file).read_bytes()
     for damaged in (b"", whole[: len(whole) // 2], None):
         (path / file).write_bytes(damaged) if damaged is not None else (path / file).unlink()
-        with pytest.raises(InputError, match="step-00000001: damaged .*; remove it to use the checkpoint before it"):
+        with pytest.raises(InputError, match="step-00000001: damaged .*; remove it to use the previous checkpoint"):
             checkpoints.restore(path, state(0.0))

@@ -193,7 +193,7 @@ def test_side_by_side_folders(tmp_path, splits):
     assert sum(split["pairs"] for split in report["splits"].values()) == 21
     kinds = found(report)
     assert list(kinds) == ["halves", "palette_A", "label_maps_B"]
-    assert "odd.png: it is 223 pixels wide" in kinds["halves"][1][0]
+    assert "odd.png: 223 pixels wide" in kinds["halves"][1][0]
 
 
 def test_pairs_of_a_named_set_are_checked_once(tmp_path, monkeypatch):

@@ -101,7 +101,6 @@ def deep_run(tmp_path_factory):
     return make_exportable(tmp_path_factory.mktemp("deep") / "run", Sides(Side(1, "uint16"), Side(1, "uint16")))
 
 
-@pytest.mark.slow  # SavedModel, TFLite and ONNX of one run
 def test_exports_generate_the_16_bit_images(deep_run, tmp_path):
     options = Options(tflite_precision=("float32", "float16"), tflite_size=(0, 0), batch_sizes=(1,))
     rows = export(deep_run.directory, tmp_path, ["saved_model", "tflite", "onnx"], options=options)

@@ -272,7 +272,7 @@ def test_other_folders_and_formats_are_refused(tiny_run, tmp_path):
 
 def test_damaged_runs_are_refused_and_nothing_is_written(tiny_run, tmp_path):
     run = Run.open(shutil.copytree(tiny_run, tmp_path / "run"))
-    with pytest.raises(InputError, match="has no checkpoint 5; it has 3, 6, latest, best"):
+    with pytest.raises(InputError, match="checkpoint 5 is missing; choose one of 3, 6, latest, best"):
         export(run.directory, tmp_path / "out", checkpoint="5")
     path, _ = run.find_checkpoint("best")
     (data,) = path.glob("*.data-*")
@@ -281,7 +281,7 @@ def test_damaged_runs_are_refused_and_nothing_is_written(tiny_run, tmp_path):
         export(run.directory, tmp_path / "out")
     for split in ("train", "val"):
         shutil.rmtree(run.directory / "examples" / split)
-        with pytest.raises(InputError, match="no examples; run the training command again, which writes them"):
+        with pytest.raises(InputError, match="examples are missing; run the training command again, which writes them"):
             export(run.directory, tmp_path / "out", checkpoint="latest")
     assert names_in(tmp_path) == ["run"]
 

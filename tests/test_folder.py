@@ -56,7 +56,9 @@ def test_sides_can_be_named(tmp_path):
     np.testing.assert_array_equal(pairs.read(0)[1], random_image(stem_of(pairs.names[0]), 12, 16))
     with pytest.raises(InputError, match="sub-folders with images are x, y, z; name the two sides with --input_dir"):
         load_pairs(str(root))
-    with pytest.raises(InputError, match="has no images in a sub-folder q; the sub-folders with images are x, y, z"):
+    with pytest.raises(
+        InputError, match="the sub-folder q is missing or has no images; the sub-folders with images are x, y, z"
+    ):
         load_pairs(str(root), input_dir="x", target_dir="q")
 
 
@@ -98,7 +100,7 @@ def test_a_named_set_hides_a_folder_of_its_name(tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     write_folders(tmp_path / "synthetic_facades")
     assert len(load_pairs("synthetic_facades", size=(8, 8))["train"]) == 400
-    assert "is the named set; for the folder here pass --dataset=./synthetic_facades" in capsys.readouterr().out
+    assert "the named set; for the folder of this name pass --dataset=./synthetic_facades" in capsys.readouterr().out
     assert len(load_pairs("./synthetic_facades")["train"]) == 9
 
 
@@ -205,7 +207,7 @@ def test_masks_that_are_missing_or_do_not_fit_are_named(tmp_path):
     write_masks(write_folders(tmp_path) / "masks", stems=range(1, 10))
     with pytest.raises(InputError, match="/masks: 1 of 9 training pairs have no mask: 0; add them"):
         load_pairs(str(tmp_path), mask_dir="masks")
-    with pytest.raises(InputError, match="--mask_dir: .*/nowhere is not a folder; name a sub-folder"):
+    with pytest.raises(InputError, match="--mask_dir: .*/nowhere is not a folder; pass the name of a sub-folder"):
         load_pairs(str(tmp_path), input_dir="a", target_dir="b", mask_dir="nowhere")
     for mask, message in (
         (random_image(0, 12, 17, 1), r"0.png is 17x12 but its pair 16x12 \(width x height\); resize the mask"),

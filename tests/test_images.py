@@ -101,9 +101,9 @@ def test_channels_change_only_without_loss(dtype):
     np.testing.assert_array_equal(images.with_channels(opaque, 1), gray)
     rgba[0, 0, 3] = white - 1
     for image, channels, message in (
-        (rgba, 3, "it has transparency, which 3 channels do not hold; save it without"),
-        (rgba, 1, "it has transparency, which 1 channels do not hold"),
-        (rgb, 1, "it has colors, which 1 channel does not hold; save it as a gray image"),
+        (rgba, 3, "transparency does not fit into 3 channels; save it without"),
+        (rgba, 1, "transparency does not fit into 1 channel"),
+        (rgb, 1, "colors do not fit into 1 channel; save it as a gray image"),
         (rgb, 2, "3 channels cannot become 2; images have 1, 3 or 4"),
         (rgb.astype(np.float32), 4, "floats of 3 channels, expected 4; save it with 4"),  # floats have no opaque value
     ):
@@ -114,7 +114,7 @@ def test_channels_change_only_without_loss(dtype):
 def test_side_by_side_images_are_split_and_joined():
     a, b = random_image(7, 3, 5), random_image(8, 3, 5)
     np.testing.assert_array_equal(images.split_side_by_side(images.join_side_by_side(a, b)), (a, b))
-    with pytest.raises(ValueError, match="9 pixels wide; a side-by-side image has two halves of equal width"):
+    with pytest.raises(ValueError, match="9 pixels wide; a side-by-side image requires two halves of equal width"):
         images.split_side_by_side(random_image(7, 3, 9))
 
 

@@ -250,7 +250,7 @@ def test_a_damaged_archive_is_named_and_nothing_is_prepared(tmp_path, facades, d
     "changes, message",
     [
         ({"facades/val/9.jpg": b"not an image"}, ": facades/val/9.jpg: not a PNG"),
-        ({"facades/val/9.jpg": jpeg(1, width=31)}, ": facades/val/9.jpg: it "),
+        ({"facades/val/9.jpg": jpeg(1, width=31)}, ": facades/val/9.jpg: 31 pixels wide"),
         ({f"facades/val/{i}.jpg": None for i in (1, 2, 3)}, ": no images in facades/val/; replace"),
     ],
     ids=["undecodable", "odd width", "missing split"],
@@ -350,7 +350,7 @@ def test_an_unknown_name_and_a_data_dir_that_is_a_file_are_refused(tmp_path):
     with pytest.raises(InputError, match=known):
         published.load("facade", data_dir=tmp_path)
     (tmp_path / "file").write_text("")
-    with pytest.raises(InputError, match="--data_dir=.*file: a file; name the folder"):
+    with pytest.raises(InputError, match="--data_dir=.*file: a file; pass the folder"):
         published.load("facades", data_dir=tmp_path / "file")
 
 

@@ -114,7 +114,7 @@ def test_a_checkpoint_of_another_network_is_refused(tmp_path):
 
 
 def test_checkpoints_are_found_by_name_or_step(run):
-    with pytest.raises(InputError, match="has no checkpoint best; it has none yet"):
+    with pytest.raises(InputError, match="checkpoint best is missing; train until the first one is saved"):
         run.find_checkpoint("best")
     for name in ("step-00000003", "step-00000012"):
         (run.checkpoints / name).mkdir(parents=True)
@@ -124,7 +124,7 @@ def test_checkpoints_are_found_by_name_or_step(run):
     for name, folder in (("latest", "step-00000012"), ("best", "best-00000010"), ("3", "step-00000003")):
         assert run.find_checkpoint(name) == (run.checkpoints / folder, int(folder[5:]))
     assert run.find_checkpoint(3) == run.find_checkpoint("3")
-    with pytest.raises(InputError, match="has no checkpoint 4; it has 3, 12, latest, best"):
+    with pytest.raises(InputError, match="checkpoint 4 is missing; choose one of 3, 12, latest, best"):
         run.find_checkpoint("4")
 
 
@@ -142,7 +142,9 @@ def test_examples_come_back_in_their_order(run):
     target.unlink()
     with pytest.raises(InputError, match=f"{target}: .*No such file.*; remove .*examples and run the training command"):
         run.examples("train")
-    with pytest.raises(InputError, match="val: no examples; run the training command again, which writes them"):
+    with pytest.raises(
+        InputError, match="val: examples are missing; run the training command again, which writes them"
+    ):
         run.examples("val")
 
 

@@ -2,7 +2,7 @@ import json
 
 import numpy as np
 import pytest
-from helpers import random_deep, random_image
+from helpers import random_image
 
 from tf_pix2pix import images
 from tf_pix2pix.errors import InputError
@@ -42,10 +42,14 @@ def test_values_become_minus_one_to_one_and_return(side, bounds, levels):
     back = side.from_float(floats).numpy()
     assert back.dtype == side.depth
     np.testing.assert_array_equal(back, values)
+    np.testing.assert_array_equal(side.from_float([-3.0, 3.0]), bounds)
+    if side.value_range:
+        beyond = np.array([bounds[1] + 500], side.depth)
+        assert side.to_float(beyond) == 1
 
 
 def test_images_are_converted_without_loss():
-    gray, deep = random_image(0, 4, 4, 1), random_deep(0, 4, 4, 1)
+    gray = random_image(0, 4, 4, 1)
     np.testing.assert_array_equal(Side(3, "uint16").convert(gray), np.repeat(gray * np.uint16(257), 3, axis=2))
     np.testing.assert_array_equal(Side(1).convert(images.with_channels(gray, 4)), gray)
     nearly = np.array([[[255, 80, 9], [0, 0, 170]]], np.uint8)

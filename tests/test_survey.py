@@ -73,7 +73,7 @@ def test_photos_lose_an_opaque_alpha_and_show_whether_they_have_colors():
     found, _ = look(GRAY, opaque, RGBA, parts=("target",))
     assert found.sides.keys() == {"target"}
     assert found.sides["target"].channels == {1: "file0.png", 3: "file1.png"}
-    assert found.bad == ["file2.png: it has transparency, which 3 channels do not hold; save it without"]
+    assert found.bad == ["file2.png: transparency does not fit into 3 channels; save it without"]
     assert found.sides["target"].has_colors
     gray, _ = look(GRAY, np.repeat(GRAY, 3, axis=2), parts=("target",))
     assert not gray.sides["target"].has_colors
@@ -87,4 +87,4 @@ def test_colors_are_counted_with_the_first_pair_that_has_them():
     assert colors.first == {0x000000FF: "file0.png", 0xFFFFFFFF: "file1.png"}
     assert (colors.channels, colors.images) == (3, 3)
     deep, _ = look(random_deep(0, 8, 8, 1), label_sides=["input"])
-    assert deep.bad == ["file0.png: 16 bits a channel: a palette needs label maps of 8 bits a channel"]
+    assert deep.bad == ["file0.png: 16 bits a channel: a palette requires label maps of 8 bits a channel"]

@@ -1,6 +1,8 @@
 """The Translator, through runs, exported files and servers."""
 
 import shutil
+import threading
+import time
 from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
@@ -54,17 +56,24 @@ def test_images_of_any_size_keep_their_size(translator, run_dir):
     assert np.std(generated) > 5
 
 
-def test_threads_do_not_mix_their_variants(translator):
-    """Drawing noise changes the state of the dropout layers."""
-    images_and_seeds = [(random_image(number, *SIZES[number % 6]), number % 3) for number in range(16)]
+def test_threads_draw_noise_one_at_a_time(run_dir, monkeypatch):
+    """Drawing it changes the state of the dropout layers."""
+    drawing = threading.Semaphore(1)
 
-    def vary(job):
-        return translator.translate(job[0], samples=1, noise_seed=job[1])[0]
+    def make_noisy(generator):
+        def noisy(image, seed):
+            assert drawing.acquire(blocking=False), "another thread is drawing"
+            time.sleep(0.01)
+            drawing.release()
+            return tf.constant(image)
 
-    expected = [vary(job) for job in images_and_seeds]
+        return noisy
+
+    monkeypatch.setattr(inference, "make_noisy_translate", make_noisy)
+    translator, image = Translator.from_run(run_dir, "latest"), random_image(0, 32, 32)
     with ThreadPoolExecutor(8) as pool:
-        for one, other in zip(expected, pool.map(vary, images_and_seeds), strict=True):
-            np.testing.assert_array_equal(one, other)
+        for [variant] in pool.map(lambda seed: translator.translate(image, samples=1, noise_seed=seed), range(16)):
+            np.testing.assert_array_equal(variant, image)
 
 
 def test_channels_and_bit_depth_are_converted_if_nothing_is_lost(translator):

@@ -66,7 +66,7 @@ def restore(path: Path, checkpoint: tf.train.Checkpoint, partly: bool = False) -
     """Restores every object of `checkpoint` from a folder that `save` wrote.
 
     Args:
-      partly: the folder may hold more (the whole training state, of which the generator is restored).
+      partly: the folder may hold other objects too, such as the whole training state where only the generator is used.
 
     Raises:
       InputError: the folder is damaged, or lacks an object.
@@ -77,5 +77,5 @@ def restore(path: Path, checkpoint: tf.train.Checkpoint, partly: bool = False) -
             status.assert_existing_objects_matched().expect_partial()
         else:
             status.assert_consumed()
-    except (AssertionError, IndexError, ValueError, tf.errors.OpError) as error:  # all that TensorFlow raises here
-        raise InputError(f"{path}: damaged ({error_line(error)}); remove it to use the checkpoint before it") from None
+    except (AssertionError, IndexError, ValueError, tf.errors.OpError) as error:  # TensorFlow raises each of them
+        raise InputError(f"{path}: damaged ({error_line(error)}); remove it to use the previous checkpoint") from None

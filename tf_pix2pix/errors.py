@@ -18,6 +18,11 @@ def format_list(items: Sequence, separator: str = ", ", most: int = 20) -> str:
     return separator.join(map(str, items[:most])) + more
 
 
+def format_count(number: int, noun: str) -> str:
+    """The number with its noun: "1 channel", "3 channels"."""
+    return f"{number} {noun}{'' if number == 1 else 's'}"
+
+
 def error_line(error: Exception) -> str:
     """The first line of a library's error, without the names of operations that TensorFlow puts around it."""
     lines = str(error).strip().splitlines() or [type(error).__name__]

@@ -28,10 +28,10 @@ def locked(directory: Path, doing: str, flag: str = "--output_dir") -> Iterator[
     """Creates a folder and locks it. Raises InputError, naming the flag, if another process has locked it.
 
     Args:
-      doing: what that process does, for the message, such as "trains in".
+      doing: the other process's activity, for the message, such as "trains in".
     """
     directory.mkdir(parents=True, exist_ok=True)
-    if sys.platform == "win32":  # has no such lock: two processes in one folder are not noticed there
+    if sys.platform == "win32":  # lacks such a lock: two processes in one folder go unnoticed there
         yield
         return
     descriptor = os.open(directory, os.O_RDONLY)

@@ -1,8 +1,8 @@
 """Run: a run directory, its files, and its generator.
 
 config.json (as the user asked), sides.json (as resolved from the images); checkpoints/ (step-* and best-*);
-metrics.jsonl; logs/ (TensorBoard); samples/step_*.png; examples/SPLIT/, a few pairs. All that follows training needs
-only this folder, not the data set.
+metrics.jsonl; logs/ (TensorBoard); samples/step_*.png; examples/SPLIT/, a few pairs. Evaluation, translation and export
+need only this folder, not the data set.
 """
 
 import functools
@@ -29,13 +29,7 @@ CONFIG, SIDES, METRICS = "config.json", "sides.json", "metrics.jsonl"
 
 
 class Run:
-    """A run directory.
-
-    Attributes:
-      directory: the folder.
-      config: what the user asked for.
-      sides: what the inputs and targets are.
-    """
+    """A run directory: `directory`, the `config` that the user asked for, and the `sides` of the pairs."""
 
     def __init__(self, directory: str | os.PathLike, config: TrainConfig, sides: Sides):
         self.directory, self.config, self.sides = Path(directory), config, sides
@@ -56,12 +50,11 @@ class Run:
 
     @functools.cached_property
     def codec(self) -> Codec:
-        """Between images and networks. Raises InputError if it does not fit the sides."""
+        """The codec between images and networks. Raises InputError if it does not fit the sides."""
         return CODECS[self.config.codec](self.sides)
 
     def build_generator(self, precision: str = "float32") -> keras.Model:
-        """The generator with initial weights, from encoded inputs to its raw output. Raises InputError if sizes do not
-        fit."""
+        """The generator with initial weights, without the codec. Raises InputError if it does not fit crop_size."""
         config, codec = self.config, self.codec
         try:
             return GENERATORS[config.generator](
@@ -87,10 +80,7 @@ class Run:
         """The folder and the step of a checkpoint: "best", "latest", or a step.
 
         The best has the least L1 on the validation split, or for classes the highest mean IoU; before the first
-        evaluation it is the latest.
-
-        Raises:
-          InputError: there is no such checkpoint.
+        evaluation it is the latest. Raises InputError if the checkpoint is missing.
         """
         found = {f"{step}": (self.checkpoints / f"step-{step:08d}", step) for step in self.steps()}
         if found:
@@ -98,8 +88,8 @@ class Run:
         if best := checkpoints.steps(self.checkpoints, "best"):
             found["best"] = self.checkpoints / f"best-{best[-1]:08d}", best[-1]
         if str(name) not in found:
-            available = f"it has {', '.join(found)}" if found else "it has none yet, let training go on to its first"
-            raise InputError(f"{self.directory} has no checkpoint {name}; {available}")
+            available = f"choose one of {', '.join(found)}" if found else "train until the first one is saved"
+            raise InputError(f"{self.directory}: checkpoint {name} is missing; {available}")
         return found[str(name)]
 
     def steps(self) -> list[int]:
@@ -107,14 +97,14 @@ class Run:
         return checkpoints.steps(self.checkpoints, "step")
 
     def generator(self, checkpoint: str = "best") -> keras.Model:
-        """The generator of a checkpoint, from images to images; with ema_decay the moving average of its weights.
+        """The generator of a checkpoint, with its codec; with ema_decay the moving average of its weights.
 
         Returns:
-          A Keras model: float32 [n, h, w, input channels] -> [n, h, w, target channels], both in [-1, 1], in float32
+          A Keras model, float32 [n, h, w, input channels] -> float32 [n, h, w, target channels], both in [-1, 1],
           whatever the precision in training. Call it with training=False.
 
         Raises:
-          InputError: there is no such checkpoint, or it is damaged.
+          InputError: the checkpoint is missing or damaged.
         """
         path, _ = self.find_checkpoint(checkpoint)
         generator = self.build_generator()
@@ -128,16 +118,16 @@ class Run:
             file.write(json.dumps(record) + "\n")
 
     def records(self) -> list[dict[str, Any]]:
-        """The records of metrics.jsonl, without a last line that was cut short."""
+        """The records of metrics.jsonl, without an incomplete last line."""
         path = self.directory / METRICS
         lines = path.read_text(encoding="utf-8").splitlines(keepends=True) if path.exists() else []
         try:
             return [json.loads(line) for line in lines if line.endswith("\n")]
         except ValueError as error:
-            raise InputError(f"{path}: damaged ({error}); remove the line, or the file, which is only a log") from None
+            raise InputError(f"{path}: damaged ({error}); remove the line or the file, which is only a log") from None
 
     def forget_after(self, step: int) -> None:
-        """Removes checkpoints and records of later steps, which will run again."""
+        """Removes the checkpoints and records of later steps, which will run again."""
         checkpoints.forget_after(self.checkpoints, step)
         records = [record for record in self.records() if record["step"] <= step]
         with atomic_write(self.directory / METRICS) as partial:
@@ -157,7 +147,7 @@ class Run:
         return (self.directory / "examples" / split).is_dir()
 
     def write_examples(self, split: str, pairs: Iterable[tuple[np.ndarray, np.ndarray]]) -> None:
-        """Writes examples/SPLIT/NN_input and NN_target from [h, w, c], as PNG, floats as NPY; all of it or nothing."""
+        """Writes examples/SPLIT/NN_input and NN_target from [h, w, c], as PNG, floats as NPY; all or nothing."""
         directory = self.directory / "examples" / split
         partial = directory.with_name(f"{split}.partial")
         shutil.rmtree(partial, ignore_errors=True)
@@ -169,10 +159,10 @@ class Run:
         os.replace(partial, directory)
 
     def examples(self, split: str) -> list[tuple[np.ndarray, np.ndarray]]:
-        """The (input, target) images of examples/SPLIT, "train" or "val", [h, w, c] of the size trained on.
+        """The (input, target) images of examples/SPLIT, "train" or "val", [h, w, c] of crop_size.
 
         Raises:
-          InputError: there are none, or one is damaged.
+          InputError: they are missing, or one is damaged.
         """
         directory = self.directory / "examples" / split
         again = "run the training command again, which writes them"
@@ -187,7 +177,7 @@ class Run:
                     raise InputError(f"{side}: {error}; remove {directory.parent} and {again}") from None
             pairs.append((pair[0], pair[1]))
         if not pairs:
-            raise InputError(f"{directory}: no examples; {again}")
+            raise InputError(f"{directory}: examples are missing; {again}")
         return pairs
 
 
@@ -197,14 +187,12 @@ def restore_generator(run_dir: str | os.PathLike, checkpoint: str = "best") -> k
 
 
 def read_config(directory: Path) -> TrainConfig:
-    """The config of a run. Raises InputError if there is no run in the folder, or config.json is damaged."""
+    """The config of a run. Raises InputError if config.json is missing or damaged."""
     try:
         return TrainConfig.from_json(_read_json(directory / CONFIG))
     except (FileNotFoundError, NotADirectoryError):
-        inside = sorted(path.parent.name for path in directory.glob(f"*/{CONFIG}"))
-        hint = (
-            f"it contains the runs {format_list(inside)}; pass one of them" if inside else "pass a run's --output_dir"
-        )
+        runs = sorted(path.parent.name for path in directory.glob(f"*/{CONFIG}"))
+        hint = f"it contains the runs {format_list(runs)}; pass one of them" if runs else "pass a run's --output_dir"
         raise InputError(f"{directory}: not a run directory, {CONFIG} is missing; {hint}") from None
     except InputError as error:
         raise InputError(f"{directory / CONFIG}: {error}") from None

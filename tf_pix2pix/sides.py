@@ -1,7 +1,7 @@
-"""Side: what the images of one side of the pairs, the inputs or the targets, are outside of the networks.
+"""Side: the channels, depth, value range and palette of the inputs, or of the targets, outside the networks.
 
-Inside, an image is float32 [..., h, w, c] in [-1, 1]. A Side says which channels, depth, values and colors that stands
-for, and is the one place that turns any image into one of its own, or says why it cannot.
+Inside, an image is float32 [..., h, w, c] in [-1, 1]. A Side converts its images to that form and back. It also
+converts any other image to its own channels, depth and colors, or refuses it with the reason.
 """
 
 import dataclasses
@@ -18,15 +18,15 @@ from tf_pix2pix.palettes import Palette
 
 @dataclass(frozen=True)
 class Side:
-    """The images of one side.
+    """The inputs or the targets.
 
     Attributes:
       channels: 1 (gray), 3 (RGB) or 4 (RGBA).
       depth: a key of images.DEPTHS, the dtype of the images.
-      value_range: the (low, high) that become -1 and 1; values beyond them are clipped. None: all that the depth holds.
-        Floats need one.
-      palette: the only colors that the images have; None: any.
-      resize: how the images are resized, a key of images.RESIZE_METHODS.
+      value_range: (low, high), which become -1 and 1; values outside are clipped. None: the full range of the depth;
+        floats require a range.
+      palette: the only colors that the images have; None: any color.
+      resize: a key of images.RESIZE_METHODS.
 
     Raises:
       InputError: the value range is missing, empty, or not within the depth.
@@ -48,12 +48,12 @@ class Side:
 
     @property
     def bounds(self) -> tuple[float, float]:
-        """The values (low, high) that become -1 and 1."""
+        """(low, high), which become -1 and 1."""
         return self.value_range or images.DEPTHS[self.depth]
 
     @property
     def levels(self) -> float:
-        """The number of steps from low to high in which differences are measured; for floats 65535, as in 16 bits."""
+        """The number of steps from low to high, the unit of differences; 65535 for floats, as for 16 bits."""
         return 65535.0 if self.depth == "float32" else self.bounds[1] - self.bounds[0]
 
     def convert(self, image: np.ndarray) -> np.ndarray:
@@ -63,13 +63,13 @@ class Side:
         nearest color.
 
         Raises:
-          ValueError: something would be lost, or has to be guessed.
+          ValueError: the conversion would lose or guess something.
         """
         image = images.with_channels(images.with_depth(image, self.depth, self.value_range), self.channels)
         return image if self.palette is None else self.palette.map_colors(image)
 
     def to_float(self, image) -> tf.Tensor:
-        """Images of this side, [..., h, w, channels] -> float32 of the same shape in [-1, 1]."""
+        """Images of this side [..., h, w, channels] -> float32 of the same shape in [-1, 1]."""
         return images.to_float(image, self.value_range)
 
     def from_float(self, values) -> tf.Tensor:
@@ -82,9 +82,9 @@ class Side:
 
     @classmethod
     def from_json(cls, value: dict[str, Any]) -> "Side":
-        """The side that `to_json` wrote. Raises ValueError, KeyError or TypeError if it is not one."""
+        """The side that `to_json` wrote. Raises ValueError, KeyError or TypeError for any other value."""
         if value["channels"] not in (1, 3, 4) or value["depth"] not in images.DEPTHS:
-            raise ValueError(f"channels {value['channels']} and depth {value['depth']} do not describe images")
+            raise ValueError(f"channels {value['channels']} with depth {value['depth']} is not a kind of image")
         fields = value | {
             "value_range": value["value_range"] and tuple(map(float, value["value_range"])),
             "palette": value["palette"] and Palette.from_json(value["palette"]),
@@ -93,7 +93,7 @@ class Side:
 
 
 class Sides(NamedTuple):
-    """Both sides of the pairs of a run."""
+    """Both sides of a run's pairs."""
 
     input: Side
     target: Side
@@ -103,5 +103,5 @@ class Sides(NamedTuple):
 
     @classmethod
     def from_json(cls, value: dict[str, Any]) -> "Sides":
-        """The sides that `to_json` wrote. Raises ValueError, KeyError or TypeError if they are not."""
+        """The sides that `to_json` wrote. Raises ValueError, KeyError or TypeError for any other value."""
         return cls(**{name: Side.from_json(value[name]) for name in cls._fields})

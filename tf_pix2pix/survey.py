@@ -1,6 +1,6 @@
-"""The survey: one pass over a split that collects every fact which training has to know before it starts.
+"""The survey: one pass over a split that collects every fact that training requires before it starts.
 
-It converts nothing and refuses nothing: input_pipeline/resolve.py decides what the facts mean.
+It converts nothing and refuses nothing: input_pipeline/resolve.py decides.
 """
 
 from collections.abc import Sequence
@@ -9,25 +9,25 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from tf_pix2pix import images
-from tf_pix2pix.datasets.pairs import INPUT, MASK, TARGET, Pairs
+from tf_pix2pix.datasets.pairs import INPUT, MASK, Pairs
 from tf_pix2pix.errors import InputError
 from tf_pix2pix.palettes import ColorCounts, count_colors
 from tf_pix2pix.tasks import is_gray
 from tf_pix2pix.threads import map_in_threads
 
-SAMPLE = 8  # pairs of a uniform set that are read: the first settles depth and channels, all whether photos have colors
+SAMPLE = 8  # pairs read from a uniform split: one shows depth and channels, several whether photos have colors
 
 
 @dataclass
 class SideFacts:
-    """The images of one side.
+    """The facts about the images of one side.
 
     Attributes:
-      channels: each number of channels that an image has -> the first pair with it.
-      depths: each depth, likewise.
+      channels: number of channels -> the name of the first pair with it.
+      depths: depth -> the name of the first pair with it.
       extremes: the least and the greatest value of all images.
-      colors: how many pixels have which color; empty unless they were asked for.
-      has_colors: any image is not gray.
+      colors: the counted colors, of label sides only.
+      has_colors: some photo is not gray.
     """
 
     channels: dict[int, str] = field(default_factory=dict)
@@ -42,10 +42,10 @@ class Survey:
     """The facts about one split.
 
     Attributes:
-      pairs: those that can be used.
-      bad: why each of the others cannot.
-      complete: every image was read, not only a sample of a uniform set.
-      sides: "input" and "target", or "target" alone of photos.
+      pairs: the usable pairs.
+      bad: the reason for each unusable pair.
+      complete: every pair was read, not only a sample.
+      sides: "input" and "target"; for photos "target" alone.
     """
 
     pairs: Pairs
@@ -57,20 +57,20 @@ class Survey:
 def survey(
     pairs: Pairs, *, min_size: tuple[int, int] | None = None, label_sides: Sequence[str] = (), description: str
 ) -> Survey:
-    """Reads all pairs on all cores, with a progress bar; of a uniform set a sample, unless values or colors
-    matter, or the sample has bad pairs.
+    """Reads all pairs on all cores, with a progress bar.
+
+    A uniform split needs only a sample, unless colors are counted, or the sample has floats or bad pairs.
 
     Args:
       min_size: (height, width); pairs of smaller images are bad.
       label_sides: the sides whose colors are counted.
       description: of the progress bar.
     """
-    indices: Sequence[int] = range(len(pairs))
     if pairs.uniform and not label_sides:
         sample = _survey(pairs, range(min(SAMPLE, len(pairs))), min_size, label_sides, description)
         if not sample.bad and all("float32" not in facts.depths for facts in sample.sides.values()):
             return sample
-    return _survey(pairs, indices, min_size, label_sides, description)
+    return _survey(pairs, range(len(pairs)), min_size, label_sides, description)
 
 
 def _survey(pairs, indices, min_size, label_sides, description) -> Survey:
@@ -103,21 +103,21 @@ class _Image:
 
 
 def _inspect(pairs: Pairs, index: int, min_size, label_sides) -> list[_Image]:
-    """The facts about the images of one pair. Raises InputError if it cannot be used."""
-    found = []
+    """The facts about the images of one pair. Raises InputError if the pair cannot be used."""
+    found, are_photos = [], INPUT not in pairs.parts
     for part, image in zip(pairs.parts, pairs.read(index), strict=True):
         if part == MASK:
             continue
         try:
-            if INPUT not in pairs.parts:  # photos lose an opaque alpha
+            if are_photos:  # they lose an opaque alpha
                 image = images.with_channels(image, min(image.shape[2], 3))
             if min_size:
                 images.fitted_size(image.shape[:2], min_size, "none")
             colors = count_colors(image) if part in label_sides else None
         except ValueError as error:
             raise InputError(f"{pairs.names[index]}: {error}") from None
-        has_colors = part == TARGET and INPUT not in pairs.parts and not is_gray(image)
-        found.append(_Image(image.shape[2], image.dtype.name, (image.min(), image.max()), has_colors, colors))
+        extremes, has_colors = (image.min(), image.max()), are_photos and not is_gray(image)
+        found.append(_Image(image.shape[2], image.dtype.name, extremes, has_colors, colors))
     return found
 
 

@@ -98,10 +98,10 @@ def translate_tiled(
       RunError: `generate` returned another size.
     """
     to_float = sides.input.to_float if sides else images.to_float
-    translated = carried = None  # carried: sums below the finished rows, to which the next row of tiles adds
+    translated = band = np.empty((0, 0, 0))  # allocated when the first tile has shown the channels
+    carried = np.zeros((0, 1, 1))  # sums below the finished rows, to which the next row of tiles adds
     for number, row in enumerate(rows):
-        band = None  # the weighted sum of this row of tiles
-        for column in columns:
+        for place, column in enumerate(columns):
             tile = to_float(image[row.start : row.stop, column.start : column.stop][np.newaxis])
             generated = generate(tile.numpy())[0]
             target = sides.target if sides else Side(generated.shape[2])
@@ -111,13 +111,12 @@ def translate_tiled(
             if generated.shape[:2] != tile.shape[1:3]:
                 made, wanted = ("x".join(map(str, shape)) for shape in (generated.shape[:2], tile.shape[1:3]))
                 raise RunError(f"the model returned {made} pixels for a tile of {wanted}; it must keep the size")
-            if band is None:
+            if place == 0:  # the weighted sum of this row of tiles
                 band = np.zeros((row.stop - row.start, image.shape[1], generated.shape[2]), np.float32)
             weights = row.weights[:, np.newaxis, np.newaxis] * column.weights[:, np.newaxis]
             band[:, column.start : column.stop] += generated * weights
-        if carried is not None:
-            band[: len(carried)] += carried
-        else:
+        band[: len(carried)] += carried
+        if number == 0:
             translated = np.empty((*image.shape[:2], band.shape[2]), target.depth)
         done = rows[number + 1].start - row.start if number + 1 < len(rows) else len(band)
         translated[row.start : row.start + done] = target.from_float(band[:done]).numpy()

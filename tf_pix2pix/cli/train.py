@@ -123,9 +123,11 @@ def _read_config(path: str, given: dict[str, Any]) -> dict[str, Any]:
     """The settings in another run's config.json; those of its task only if the command line keeps the task."""
     try:
         settings = dataclasses.asdict(TrainConfig.from_json(json.loads(Path(path).read_text(encoding="utf-8"))))
-    except (OSError, ValueError) as error:  # InputError and UnicodeDecodeError are ValueErrors
-        problem = error.strerror if isinstance(error, OSError) else error
-        raise InputError(f"--config={path}: {problem}; give the config.json of a run directory") from None
+    except InputError as error:
+        raise InputError(f"--config={path}: {error}") from None
+    except (OSError, ValueError) as error:  # UnicodeDecodeError is a ValueError
+        problem = error.strerror if isinstance(error, OSError) else f"not readable as JSON ({error})"
+        raise InputError(f"--config={path}: {problem}; pass the config.json of a run directory") from None
     if given.get("task", settings["task"]) != settings["task"]:
         settings = {name: value for name, value in settings.items() if name not in TASK_SETTINGS}
     return settings

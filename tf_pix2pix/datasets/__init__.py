@@ -9,7 +9,7 @@ from tf_pix2pix.datasets import folder, published, shards, synthetic_facades
 from tf_pix2pix.datasets.pairs import Pairs
 from tf_pix2pix.errors import InputError
 
-# Name -> its loader, called with the name, the folder of archives, and the (height, width) at which images are drawn.
+# Name -> loader, called with the name, the folder of archives, and the (height, width) of a synthetic set's images.
 DATASETS = {
     "facades": lambda name, data_dir, size: published.load(name, data_dir=data_dir),
     "cityscapes": lambda name, data_dir, size: published.load(name, data_dir=data_dir),
@@ -26,18 +26,18 @@ RECORD = "prepare.json"  # in a folder that `pix2pix prepare` made: the command,
 def load_pairs(
     dataset: str,
     *,
-    direction: str = "AtoB",  # which side is the input: "AtoB" or "BtoA"
+    direction: str = "AtoB",  # "AtoB": A is the input; "BtoA": B is the input
     data_dir: str | None = None,  # folder of published archives, also for downloads
-    size: tuple[int, int] = (286, 286),  # (height, width) at which a drawn set is drawn
+    size: tuple[int, int] = (286, 286),  # (height, width) of a synthetic set's images
     input_dir: str | None = None,  # folders: the sub-folder with A
     target_dir: str | None = None,  # folders: the sub-folder with B
     mask_dir: str | None = None,  # folders: the sub-folder with the pixel weights of the training pairs
-    photos: bool = False,  # plain photos for a task; of a set of pairs, the targets
+    photos: bool = False,  # return targets alone, for a task: plain photos, or the targets of pairs
 ) -> dict[str, Pairs]:
     """The splits "train", "val" and "test" of a set in DATASETS, a folder of pairs or photos, or a folder of shards.
 
     Raises:
-      InputError: there is no such set or folder, or it cannot be used; the message names it and the way out.
+      InputError: the set or folder is unknown or unusable.
     """
     if dataset in DATASETS or Path(dataset, shards.INDEX).is_file():
         what = f"{dataset} is a named set" if dataset in DATASETS else f"{dataset} holds shards"
@@ -46,7 +46,7 @@ def load_pairs(
             raise InputError(f"--{named[0]} requires a folder of images, but {what}; leave it out")
     if dataset in DATASETS:
         if Path(dataset).is_dir():
-            print(f"--dataset={dataset} is the named set; for the folder here pass --dataset=./{dataset}")
+            print(f"--dataset={dataset}: the named set; for the folder of this name pass --dataset=./{dataset}")
         splits = DATASETS[dataset](dataset, data_dir, size)
         splits = {split: pairs.oriented(direction) for split, pairs in splits.items()}
         return {split: pairs.targets() for split, pairs in splits.items()} if photos else splits

@@ -18,11 +18,11 @@ from tf_pix2pix.datasets.folder import is_image
 from tf_pix2pix.errors import InputError
 
 BASE_ADDRESS = "http://efrosgans.eecs.berkeley.edu/pix2pix/datasets/"
-CONNECT_SECONDS = 20  # how long the server may take to answer
+CONNECT_SECONDS = 20  # limit for the server's first response
 
 
 def find(name: str, data_dir: Path) -> Path | None:
-    """Returns NAME.tar.gz, or else the unpacked folder NAME, in data_dir or in data_dir/downloads/manual."""
+    """Finds NAME.tar.gz, or else the unpacked folder NAME, in data_dir or in data_dir/downloads/manual."""
     folders = (data_dir, data_dir / "downloads" / "manual")
     archives = [path for folder in folders if (path := folder / f"{name}.tar.gz").is_file()]
     unpacked = [path for folder in folders if ((path := folder / name) / "train").is_dir()]
@@ -33,8 +33,7 @@ def read_split(source: Path, name: str, split: str) -> Iterator[tuple[str, bytes
     """Yields (file name, bytes) of each image of a split, from an archive or an unpacked folder.
 
     Raises:
-      OSError, tarfile.TarError, EOFError, zlib.error: the source is damaged. An archive is read to its end, where gzip
-        keeps the checksum.
+      OSError, tarfile.TarError, EOFError, zlib.error: the source is damaged.
     """
     if source.is_dir():
         for path in sorted((source / split).glob("*")):
@@ -46,15 +45,15 @@ def read_split(source: Path, name: str, split: str) -> Iterator[tuple[str, bytes
             path, file = Path(member.name), tar.extractfile(member)
             if file and path.parent == Path(name, split) and is_image(path):
                 yield path.name, file.read()
-        while unzipped.read(1 << 20):
+        while unzipped.read(1 << 20):  # to the end, where gzip checks its checksum
             pass
 
 
 def identify(source: Path) -> dict[str, int | str]:
-    """Returns facts that change with the content, without reading all of it.
+    """Facts that change with the content, found without reading all of it.
 
-    Archive: its size and its last 8 bytes, the checksum and length of the content (RFC 1952, 2.3.1). Unpacked folder:
-    the number and total size of its images and the time of the latest change (ns).
+    For an archive: its size and its last 8 bytes, the checksum and length of the content (RFC 1952, 2.3.1). For an
+    unpacked folder: the number and total size of its images and the time of the latest change (ns).
     """
     if source.is_dir():
         found = [path.stat() for path in source.glob("*/*") if is_image(path)]
@@ -70,16 +69,13 @@ def identify(source: Path) -> dict[str, int | str]:
 
 
 def download(name: str, manager: tfds.download.DownloadManager, data_dir: Path) -> Path:
-    """Returns the archive from TFDS' cache, or downloads it. Raises InputError if that fails.
-
-    A short request comes first, because TFDS retries for minutes or forever.
-    """
+    """Downloads the archive, unless TFDS has it in its cache. Raises InputError if the download fails."""
     address = f"{BASE_ADDRESS}{name}.tar.gz"
     cache = Path(manager.download_dir, "pix2pix")
     unfinished_before = set(cache.glob("*.tmp.*"))
     is_cached = any(address in info.read_text() for info in cache.glob("*.tar.gz.INFO"))
     try:
-        if not is_cached:
+        if not is_cached:  # a short request first: TFDS retries for minutes or forever
             request = urllib.request.Request(address, method="HEAD")
             urllib.request.urlopen(request, timeout=CONNECT_SECONDS).close()
         return Path(manager.download(address))
@@ -93,6 +89,6 @@ def download(name: str, manager: tfds.download.DownloadManager, data_dir: Path) 
 
 
 def remove_download(archive: Path) -> None:
-    """Deletes a damaged download, and TFDS' record of it, which would refuse a different second download."""
+    """Deletes a damaged download and TFDS' record of it, because of which TFDS would refuse a different file."""
     archive.unlink()
     Path(f"{archive}.INFO").unlink()

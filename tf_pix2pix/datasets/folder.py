@@ -1,6 +1,6 @@
 """Pairs from a folder: side-by-side files, or two sub-folders of images paired by file stem; or plain photos.
 
-Each may lie directly in the folder or in its sub-folders train, val and test.
+The files are directly in the folder, or in its sub-folders train, val and test.
 """
 
 import hashlib
@@ -15,7 +15,7 @@ from tf_pix2pix.datasets.pairs import INPUT, MASK, TARGET, Pairs, decode_image, 
 from tf_pix2pix.errors import InputError, format_list
 
 SPLITS = ("train", "val", "test")
-VAL_SHARE = 0.1  # of the pairs, for validation where the folder has no val
+VAL_SHARE = 0.1  # of the training pairs, for validation if the sub-folder val is missing
 
 Files = dict[str, tuple[Path, ...]]  # file stem -> the side-by-side file or photo, or the files of A and of B
 
@@ -28,14 +28,14 @@ def load(
     mask_dir: str | None = None,
     photos: bool = False,
 ) -> dict[str, Pairs]:
-    """The splits "train", "val" and "test" of a folder, as pairs of (A, B); files of other kinds are ignored.
+    """The splits "train", "val" and "test" of a folder, as pairs of (A, B); other files are ignored.
 
-    Without a val folder a tenth of the training pairs becomes the validation split, chosen by a hash of the file name
-    and so always the same. Without a test folder, val is used as test. Both are printed.
+    If val is missing, a tenth of the training pairs becomes the validation split, chosen by a hash of the file name and
+    so always the same. If test is missing, val is used as test. Both are printed.
 
     Args:
-      input_dir, target_dir: the sub-folders with A and B; required unless there are exactly two.
-      mask_dir: the sub-folder with a gray image for each training pair, of the same name and size: its pixels' weights.
+      input_dir, target_dir: the sub-folders with A and B; required unless the folder has exactly two.
+      mask_dir: the sub-folder with the pixels' weights: a gray image of the same name and size for each training pair.
       photos: the files are plain photos.
 
     Raises:
@@ -54,7 +54,7 @@ def load(
 
 
 def refuse(message: str, paths: Sequence[Path]) -> None:
-    """The default of `find` for files that do not pair: raises InputError."""
+    """Raises InputError: the default of `find` for unpaired files."""
     raise InputError(message)
 
 
@@ -66,25 +66,25 @@ def find(
     unpaired: Callable[[str, Sequence[Path]], None] = refuse,
     mask_dir: str | None = None,
 ) -> dict[str, Files]:
-    """The files of each split in the folder; of a folder without splits, all under "". Raises InputError as `load`.
+    """The files of each split in the folder; all under "" if it is not split. Raises InputError as `load`.
 
     Args:
-      unpaired: called with (message, paths) for files that do not pair; if it returns, they are left out.
-      mask_dir: a sub-folder that is not one of the sides.
+      unpaired: called with (message, paths) for files without a partner; if it returns, `find` leaves them out.
+      mask_dir: a sub-folder that is not a side.
     """
     root = Path(folder)
     if not root.is_dir():
         raise InputError(f"{folder}: not a folder; pass a folder of images")
     given = [split for split in SPLITS if (root / split).is_dir()]
     if given and "train" not in given:
-        raise InputError(f"{root} has a sub-folder {given[0]} but not train; put the training pairs into {root}/train")
+        raise InputError(f"{root}: has a sub-folder {given[0]} but not train; put the training pairs into {root}/train")
     if photos:
         return {split: _find_photos(root / split, unpaired) for split in given or [""]}
     return {split: _find_pairs(root / split, input_dir, target_dir, unpaired, mask_dir) for split in given or [""]}
 
 
 def with_val(files: dict[str, Files], folder: str | Path, what: str = "pairs") -> dict[str, Files]:
-    """The files that `find` returned, with "train" and "val"; a missing val is a tenth of train, which is printed."""
+    """The files that `find` returned, as "train" and "val"; a missing val is split off train, which is printed."""
     files = dict(files)
     if "" in files:
         files["train"] = files.pop("")
@@ -104,7 +104,7 @@ def _find_pairs(folder, input_dir, target_dir, unpaired, mask_dir) -> Files:
     if input_dir is not None:
         sides = [input_dir, target_dir]
         if missing := [side for side in sides if side not in sub_folders]:
-            raise InputError(f"{folder} has no images in a sub-folder {missing[0]}; {listed}")
+            raise InputError(f"{folder}: the sub-folder {missing[0]} is missing or has no images; {listed}")
     elif len(sub_folders) == 2:
         sides = sub_folders
         print(f"{folder}: A is {sides[0]}, B is {sides[1]}, paired by file name")
@@ -130,7 +130,7 @@ def _looks_like_pairs(folder: Path) -> bool:
 
 
 def match(folder_a: Path, folder_b: Path, unpaired: Callable = refuse) -> Files:
-    """The pairs of two folders of images, by file stem; `unpaired` as for `find`."""
+    """Pairs the images of two folders by file stem; `unpaired` as for `find`."""
     a, b = (_by_stem(_image_files(folder), unpaired) for folder in (folder_a, folder_b))
     if alone := sorted([a[stem] for stem in a.keys() - b.keys()] + [b[stem] for stem in b.keys() - a.keys()]):
         count = "1 image has" if len(alone) == 1 else f"{len(alone)} images have"
@@ -143,9 +143,9 @@ def match(folder_a: Path, folder_b: Path, unpaired: Callable = refuse) -> Files:
 
 
 def find_masks(folder: Path, files: Files, unpaired: Callable = refuse) -> dict[str, Path]:
-    """A folder's masks by file stem, one for each of these pairs; `unpaired` as for `find`."""
+    """The masks in a folder, by file stem, one for each of these pairs; `unpaired` as for `find`."""
     if not folder.is_dir():
-        raise InputError(f"--mask_dir: {folder} is not a folder; name a sub-folder beside the two sides")
+        raise InputError(f"--mask_dir: {folder} is not a folder; pass the name of a sub-folder beside the two sides")
     masks = _by_stem(_image_files(folder), unpaired)
     if missing := [stem for stem in files if stem not in masks]:
         unpaired(
@@ -167,7 +167,7 @@ def _find_photos(folder, unpaired) -> Files:
 
 
 def _image_files(folder: Path) -> list[Path]:
-    """The images directly in a folder, by name."""
+    """The images directly in a folder, sorted by name."""
     return sorted(filter(is_image, folder.iterdir()))
 
 
@@ -220,10 +220,10 @@ def _with_masks(pairs: Pairs, masks: Sequence[Path]) -> Pairs:
 
 
 def read_mask(path: Path, size: tuple[int, int]) -> np.ndarray:
-    """The mask of a pair of (height, width) -> uint8 [h, w, 1]. Raises InputError if it is not such a mask."""
+    """Reads the mask of a pair of (height, width) -> uint8 [h, w, 1]. Raises InputError if it does not fit the pair."""
     mask = decode_image(path, read_file(path))
     if mask.dtype != np.uint8 or mask.shape[2] > 1:
-        raise InputError(f"mask {path}: not a gray 8-bit image (black weights 0, white 1); convert it")
+        raise InputError(f"mask {path}: not a gray 8-bit image (black for weight 0, white for 1); convert it")
     if mask.shape[:2] != size:
         sizes = [f"{width}x{height}" for height, width in (mask.shape[:2], size)]
         raise InputError(f"mask {path} is {sizes[0]} but its pair {sizes[1]} (width x height); resize the mask")
@@ -231,7 +231,7 @@ def read_mask(path: Path, size: tuple[int, int]) -> np.ndarray:
 
 
 def read_file(path: Path) -> bytes:
-    """A file's bytes. Raises InputError naming the file if it cannot be read."""
+    """The bytes of a file. Raises InputError if it cannot be read."""
     try:
         return path.read_bytes()
     except OSError as error:

@@ -19,11 +19,9 @@ class Pairs:
       names: the source of each pair (a path, or "set/split/id"), for messages.
       read: index -> one image for each of `parts`, uint8, uint16 or float32 [h, w, c] with c in 1, 3, 4 and equal h and
         w; a mask is uint8 [h, w, 1], 255 for weight 1. A pure function, safe to call from several threads. Raises
-        InputError naming the file if an image is unreadable or the pair does not match.
-      parts: the images of a pair: ("input", "target"), with "mask" after them, or ("target",) of photos, whose inputs a
-        task makes.
-      uniform: all pairs have the depth and channels of the first, and each has been decoded before (a prepared or a
-        drawn set), so that reading them all in advance would find nothing.
+        InputError, which names the file, if an image is unreadable or the pair does not match.
+      parts: ("input", "target"), ("input", "target", "mask"), or for photos ("target",): a task makes their inputs.
+      uniform: all pairs have the same depth and channels, and each is known to decode (a prepared or synthetic set).
     """
 
     names: Sequence[str]
@@ -35,12 +33,12 @@ class Pairs:
         return len(self.names)
 
     def select(self, indices: Sequence[int]) -> "Pairs":
-        """The pairs of these indices, in this order."""
+        """The pairs at these indices, in this order."""
         names = [self.names[index] for index in indices]
         return replace(self, names=names, read=lambda position: self.read(indices[position]))
 
     def spread(self, most: int) -> "Pairs":
-        """At most so many of the pairs, evenly spaced, the first included."""
+        """At most `most` of the pairs, evenly spaced from the first on."""
         count = min(most, len(self))
         return self.select([position * len(self) // count for position in range(count)])
 
@@ -56,13 +54,13 @@ class Pairs:
         return replace(self, read=read)
 
     def targets(self) -> "Pairs":
-        """The targets alone, as photos for a task."""
+        """The targets alone, for a task."""
         position = self.parts.index(TARGET)
         return replace(self, read=lambda index: (self.read(index)[position],), parts=(TARGET,))
 
 
 def decode_image(name: object, encoded: bytes) -> np.ndarray:
-    """Decodes a file, as images.decode does. Raises InputError naming the file."""
+    """images.decode; raises InputError, which names the file."""
     try:
         return images.decode(encoded)
     except ValueError as error:
@@ -73,7 +71,7 @@ def decode_pair(names: Sequence[object], encoded: Sequence[bytes]) -> tuple[np.n
     """Decodes one side-by-side file, or the files of A and of B -> (A, B).
 
     Raises:
-      InputError: a file is unreadable, or the two images do not match; the message names the file.
+      InputError: a file is unreadable, or the two images differ in size.
     """
     decoded = [decode_image(name, data) for name, data in zip(names, encoded, strict=True)]
     if len(decoded) == 1:

@@ -23,20 +23,13 @@ from tf_pix2pix.errors import InputError, RunError
 
 @dataclass(frozen=True)
 class PublishedSet:
-    """The facts about a published set. None: unknown, and not checked.
+    """The facts about a published set. None: unknown, and not checked."""
 
-    Attributes:
-      a, b: the content of the left and the right half.
-      archive_bytes: the size of NAME.tar.gz.
-      pairs: the number of pairs of each split.
-      source: where the images come from.
-    """
-
-    a: str
-    b: str
-    archive_bytes: int | None
-    pairs: dict[str, int | None]
-    source: str
+    a: str  # the content of the left half
+    b: str  # the content of the right half
+    archive_bytes: int | None  # the size of NAME.tar.gz
+    pairs: dict[str, int | None]  # the number of pairs of each split
+    source: str  # where the images come from
 
 
 SETS = {
@@ -61,7 +54,7 @@ class Pix2pix(tfds.core.GeneratorBasedBuilder):
 
     Features: "image", the published side-by-side file byte for byte (decodes to uint8 [h, 2w, 3]), and "filename".
     The files come from DATA_DIR/NAME.tar.gz, from the unpacked folder DATA_DIR/NAME, from either of them in
-    DATA_DIR/downloads/manual, or from a download. They are stored as array_record, which is read by index.
+    DATA_DIR/downloads/manual, or from a download. They are stored as array_record, readable in any order.
     """
 
     VERSION = tfds.core.Version("1.0.0")
@@ -69,8 +62,8 @@ class Pix2pix(tfds.core.GeneratorBasedBuilder):
         tfds.core.BuilderConfig(name=name, description=f"A: {row.a}, B: {row.b}. {row.source}. Pairs: Isola et al.")
         for name, row in SETS.items()
     ]
-    code_path = None  # TFDS looks for a checksums file here, and in 4.9.10 requires a package that it does not declare
-    source: Path | None = None  # the archive or unpacked folder, if it lies outside the builder's data_dir
+    code_path = None  # TFDS would look for a checksums file here, in 4.9.10 with a package that it does not declare
+    source: Path | None = None  # the archive or unpacked folder, if it is outside the builder's data_dir
 
     def __init__(self, **kwargs):
         super().__init__(**{"file_format": "array_record", **kwargs})
@@ -93,7 +86,7 @@ class Pix2pix(tfds.core.GeneratorBasedBuilder):
         return {split: self._generate_examples(source, split, placed is None) for split in SETS[name].pairs}
 
     def _generate_examples(self, source: Path, split: str, is_download: bool) -> Iterator[tuple[str, dict]]:
-        """Yields (file name, features) of a split and decodes each image once. Raises InputError naming the file."""
+        """Yields (file name, features) of a split and checks that each image decodes. Raises InputError."""
         name, is_empty = self.builder_config.name, True
         complete_copy = f"a complete copy of {archive.BASE_ADDRESS}{name}.tar.gz"
         try:
@@ -111,7 +104,7 @@ class Pix2pix(tfds.core.GeneratorBasedBuilder):
             raise InputError(f"{source}: no images in {name}/{split}/; replace it with {complete_copy}")
 
     def _as_dataset(self, split, decoders=None, read_config=None, shuffle_files=False):
-        """The records as tf.data, which TFDS lacks for array_record files. They are stored in random order."""
+        """The records as tf.data, which TFDS lacks for array_record files; they are stored in random order."""
         import tensorflow as tf
 
         source = self.as_data_source(split, deserialize_method=tfds.decode.DeserializeMethod.RAW_BYTES)
@@ -121,20 +114,20 @@ class Pix2pix(tfds.core.GeneratorBasedBuilder):
 
 
 def load(name: str, *, data_dir: str | os.PathLike | None = None) -> dict[str, Pairs]:
-    """Returns the splits "train", "val" and "test" of a published set, prepared at the first call (a minute per GB).
+    """The splits "train", "val" and "test" of a published set, prepared at the first call (a minute per GB).
 
-    A set without a test split uses val as test. The order of the pairs is random, but the same on every machine,
-    and the same from an archive and from its unpacked folder.
+    A set without a test split uses val as test. The order of the pairs is random, but the same on every machine, from
+    an archive and from its unpacked folder.
 
     Args:
       name: a key of SETS.
-      data_dir: holds NAME.tar.gz or the unpacked folder NAME (as find in archive.py), and receives the download and
-        the prepared set. If it is read-only, the default folder receives them. None: the default folder,
-        $TFDS_DATA_DIR or ~/tensorflow_datasets.
+      data_dir: holds NAME.tar.gz or the unpacked folder NAME (archive.find), and receives the download and the prepared
+        set; if it is read-only, the default folder receives them. None: the default folder, $TFDS_DATA_DIR or
+        ~/tensorflow_datasets.
 
     Raises:
-      InputError: name is unknown; data_dir is a file; there is no archive and no network; the archive or an image is
-        damaged; the package array_record is missing.
+      InputError: name is unknown; data_dir is a file; the archive is missing and cannot be downloaded; the archive or
+        an image is damaged; the package array_record is missing.
       RunError: the prepared set cannot be written.
     """
     if name not in SETS:
@@ -154,11 +147,11 @@ def load(name: str, *, data_dir: str | os.PathLike | None = None) -> dict[str, P
 
 
 def _prepare(name: str, data_dir: str | os.PathLike | None) -> Pix2pix:
-    """Returns the builder of a set that is prepared and up to date."""
+    """The builder of a set, after preparing the set if it is missing or out of date."""
     default = Path(os.environ.get("TFDS_DATA_DIR") or "~/tensorflow_datasets").expanduser().absolute()
     folder = Path(data_dir).expanduser().absolute() if data_dir else default
     if folder.exists() and not folder.is_dir():
-        raise InputError(f"--data_dir={folder}: a file; name the folder of {name}.tar.gz, or one to download it to")
+        raise InputError(f"--data_dir={folder}: a file; pass the folder of {name}.tar.gz, or one to download it to")
     source = archive.find(name, folder)
     builder = Pix2pix(config=name, data_dir=folder)
     if not _is_current(builder, source) and not _is_writable(folder):
@@ -188,7 +181,7 @@ def _prepare(name: str, data_dir: str | os.PathLike | None) -> Pix2pix:
 
 
 def _is_current(builder: Pix2pix, source: Path | None) -> bool:
-    """Whether the set is prepared with all its files, and from `source` unless that is None."""
+    """Whether the set is prepared with all its files, and from `source` if that is not None."""
     files = [file for split in builder.info.splits.values() for file in split.filepaths]
     if not files or not all(file.exists() for file in files):
         return False
@@ -196,14 +189,14 @@ def _is_current(builder: Pix2pix, source: Path | None) -> bool:
 
 
 def _is_writable(folder: Path) -> bool:
-    """Whether the folder, or its first existing parent, may be written to; root respects the mode bits too."""
+    """Whether the mode bits of the folder, or of its first existing parent, allow writing, for root too."""
     while not folder.exists():
         folder = folder.parent
     return os.access(folder, os.W_OK) and bool(folder.stat().st_mode & 0o222)
 
 
 def _warn_of_differences(builder: Pix2pix) -> None:
-    """Reports in one line how the prepared set differs from the published one. It is used all the same."""
+    """Reports in one line how the prepared set differs from the published one, and allows it."""
     name = builder.builder_config.name
     row, source = SETS[name], builder.info.metadata.get("source", {})
     compared = [(f"{split} pairs", builder.info.splits[split].num_examples, n) for split, n in row.pairs.items()]
@@ -215,7 +208,7 @@ def _warn_of_differences(builder: Pix2pix) -> None:
 
 
 class _Names(Sequence):
-    """The pairs' names, such as facades/train/17.jpg. Each is read when it is asked for: some sets have 138,567."""
+    """The pairs' names, such as facades/train/17.jpg, each read on demand: some sets have 138,567."""
 
     def __init__(self, prefix: str, source: Sequence[dict]):
         self._prefix, self._source = prefix, source
@@ -230,7 +223,7 @@ class _Names(Sequence):
 
 
 def _read(prefix: str, source: Sequence[dict], index: int) -> tuple[np.ndarray, np.ndarray]:
-    """Returns (A, B) of a pair, uint8 [h, w, c] each."""
+    """(A, B) of a pair, uint8 [h, w, c] each."""
     example = source[index]
     return decode_pair([f"{prefix}/{example['filename'].decode()}"], [example["image"]])
 

@@ -1,6 +1,6 @@
-"""Pairs from shards: a few large files that hold many image files byte for byte, which network drives read fast.
+"""Pairs from shards: a few large files, fast on network drives, that hold many image files byte for byte.
 
-A folder of shards has an index, shards.json, and ArrayRecord files, which are read by index in any order. A record is a
+A folder of shards has an index, shards.json, and ArrayRecord files, readable in any order. A record is a
 tf.train.Example with two features, "names" and "files": one side-by-side image or photo, or the images A and B.
 """
 
@@ -22,12 +22,12 @@ INDEX = "shards.json"
 EXTENSION = ".array_record"
 FORMAT = "tf_pix2pix shards 1"
 
-# Image files are compressed already. With one record per group, a record is read without its neighbors.
+# Image files are compressed already. With one record per group, reading a record leaves its neighbors unread.
 _WRITER_OPTIONS = "group_size:1,uncompressed"
 
 
 def check_array_record(what: str, fix: str) -> None:
-    """Raises InputError if the package array_record, which reads and writes `what`, is missing."""
+    """Raises InputError if the package array_record, which `what` requires, is missing."""
     if importlib.util.find_spec("array_record") is None:
         raise InputError(f"{what}: requires the package array_record, which has no Windows build; {fix}")
 
@@ -48,11 +48,11 @@ def write_shard(path: Path, records: Iterable[tuple[Sequence[str], Sequence[byte
 
 
 def read_index(folder: str | Path) -> dict[str, dict[str, Any]]:
-    """Returns the entry of each shard in a folder, by file name.
+    """The entry of each shard in a folder, by file name.
 
-    An entry has "split"; "pairs" and "bytes", their number and the file's size; "names", the file names of each pair;
-    "photos", whether the images are plain photos; "kind", [[dtype, channels] of A, of B] (photos: one of these), or
-    null if the pairs differ in it.
+    An entry has "split"; "pairs", their number; "bytes", the file's size; "names", the file names of each pair;
+    "photos", whether the images are plain photos; "kind", the [dtype, channels] of A and of B (one entry for photos),
+    or null if the pairs differ in it.
 
     Raises:
       InputError: the index is damaged or has another version.
@@ -77,10 +77,9 @@ def add_to_index(folder: Path, name: str, entry: dict[str, Any]) -> None:
 
 
 def load(folder: str | Path, *, photos: bool = False) -> dict[str, Pairs]:
-    """Returns the splits "train", "val" and "test" of a folder of shards, in the same order as in the source folder.
+    """The splits "train", "val" and "test" of a folder of shards, in the same order as in the source folder.
 
-    Without a test split, val is used as test, and a printed line says so. A split is uniform (Pairs) if all its pairs
-    have one kind: each pair was decoded when its shard was written.
+    Without a test split, val is used as test, which is printed.
 
     Args:
       photos: the images are plain photos; a pair is then a target alone.
@@ -95,7 +94,7 @@ def load(folder: str | Path, *, photos: bool = False) -> dict[str, Pairs]:
         path = Path(folder, name)
         size = path.stat().st_size if path.exists() else None
         if size != shard["bytes"]:
-            problem = "missing" if size is None else f"{size} bytes, but the index has {shard['bytes']}"
+            problem = "missing" if size is None else f"{size} bytes, but the index states {shard['bytes']}"
             raise InputError(f"{path}: {problem}; copy the folder again, or make the shards again")
     by_split = {split: [name for name in sorted(index) if index[name]["split"] == split] for split in SPLITS}
     pairs = {split: _pairs(Path(folder), names, index, photos) for split, names in by_split.items() if names}
@@ -108,12 +107,12 @@ def load(folder: str | Path, *, photos: bool = False) -> dict[str, Pairs]:
 
 
 def _pairs(folder: Path, shards: Sequence[str], index: dict[str, dict[str, Any]], photos: bool) -> Pairs:
-    """Returns the pairs of one split."""
+    """The pairs of one split."""
     from array_record.python.array_record_data_source import ArrayRecordDataSource
 
     files = [pair for shard in shards for pair in index[shard]["names"]]
     if photos and any(len(pair) != 1 for pair in files):
-        raise InputError(f"{folder}: holds pairs, but a task requires photos (pix2pix prepare shards --photos)")
+        raise InputError(f"{folder}: holds pairs, but a task requires plain photos; make shards with --photos")
     if not photos and any(index[shard].get("photos") for shard in shards):
         raise InputError(f"{folder}: holds plain photos, not pairs; pass the --task that makes inputs from them")
     try:
@@ -132,7 +131,7 @@ def _pairs(folder: Path, shards: Sequence[str], index: dict[str, dict[str, Any]]
         encoded = features["files"].bytes_list.value
         return (decode_image(paths[0], encoded[0]),) if photos else decode_pair(paths, encoded)
 
-    # Pairs read as photos, or photos as pairs, were not checked as such: side by side, the width must be even.
+    # Side-by-side files that are read as photos, or the reverse, were not checked as such, so they are not uniform.
     kinds = [index[shard]["kind"] for shard in shards]
     parts = (TARGET,) if photos else (INPUT, TARGET)
     uniform = kinds.count(kinds[0]) == len(kinds) and kinds[0] is not None and len(kinds[0]) == len(parts)

@@ -1,4 +1,4 @@
-"""Images as arrays: the value conventions, the only place that converts between them, and resizing.
+"""Images as arrays: the value conventions, all conversions between them, and resizing.
 
 Outside (files, public API) an image is uint8, uint16 or float32 [h, w, c], c = 1 (gray), 3 (RGB) or 4 (RGBA). Inside
 (networks, losses) it is float32 [..., h, w, c] in [-1, 1].
@@ -11,9 +11,10 @@ import numpy as np
 import tensorflow as tf
 from PIL import Image, ImageDraw, ImageFont
 
+from tf_pix2pix.errors import format_count
 from tf_pix2pix.images.coding import EXTENSIONS, WRITTEN, decode, encode, write, write_png  # noqa: F401, public here
 
-# Depths of images, and the values that become -1 and 1. Floats have no such values of their own.
+# Depths, and the values that become -1 and 1. For floats a value range states them.
 DEPTHS: dict[str, Any] = {"uint8": (0.0, 255.0), "uint16": (0.0, 65535.0), "float32": None}
 DEPTH_NAMES = {"uint8": "8 bits a channel", "uint16": "16 bits a channel", "float32": "floats"}
 _FILES = {"uint8": "an 8-bit image", "uint16": "a 16-bit PNG or TIFF", "float32": "a TIFF or NPY file of floats"}
@@ -28,7 +29,7 @@ RESIZE_METHODS = {
 
 
 def format_range(value_range: tuple[float, float]) -> str:
-    """The value range as flags have it: LOW,HIGH."""
+    """The value range as in flags: LOW,HIGH."""
     return f"{value_range[0]:.9g},{value_range[1]:.9g}"
 
 
@@ -36,7 +37,7 @@ def to_float(images, value_range: tuple[float, float] | None = None) -> tf.Tenso
     """uint8, uint16 or float32 [..., h, w, c] -> float32 of the same shape in [-1, 1].
 
     Args:
-      value_range: the (low, high) that become -1 and 1; values beyond them are clipped. None: all that the dtype holds.
+      value_range: (low, high), which become -1 and 1; values outside are clipped. None: the full range of the dtype.
     """
     images = tf.convert_to_tensor(images)
     low, high = value_range or DEPTHS[images.dtype.name]
@@ -49,7 +50,7 @@ def from_float(values, depth: str = "uint8", value_range: tuple[float, float] | 
 
     Args:
       depth: a key of DEPTHS.
-      value_range: the (low, high) that -1 and 1 become. None: all that the depth holds.
+      value_range: (low, high), which -1 and 1 become. None: the full range of the depth.
     """
     low, high = value_range or DEPTHS[depth]
     values = (tf.cast(values, tf.float32) + 1.0) * ((high - low) / 2.0) + low
@@ -60,24 +61,14 @@ def from_float(values, depth: str = "uint8", value_range: tuple[float, float] | 
 def resize(image: np.ndarray, size: tuple[int, int], method: str) -> np.ndarray:
     """[h, w, c] -> the same dtype [*size, c], size = (height, width), by one of RESIZE_METHODS.
 
-    16 bits and floats are computed in float32. Overshoot at edges is clipped to the values that the dtype holds, or for
-    floats to those of the image.
+    16 bits and floats are computed in float32, and overshoot at edges is clipped to the range of the dtype, or for
+    floats of the image.
     """
-    height, width = size
-    if image.shape[:2] == (height, width):
+    if image.shape[:2] == tuple(size):
         return image
-    if image.dtype != np.uint8:
-        return _resize_deep(image, size, method)
-    resized = _to_pillow(image).resize((width, height), RESIZE_METHODS[method])
-    return np.asarray(resized).reshape(height, width, -1)
-
-
-def _to_pillow(image):
-    return Image.fromarray(image[:, :, 0] if image.shape[2] == 1 else image)
-
-
-def _resize_deep(image, size, method):
-    """`resize` of uint16 or float32, channel by channel: Pillow's color images have 8 bits."""
+    if image.dtype == np.uint8:
+        pixels = Image.fromarray(image[:, :, 0] if image.shape[2] == 1 else image)
+        return np.asarray(pixels.resize(size[::-1], RESIZE_METHODS[method])).reshape(*size, -1)
     channels = [Image.fromarray(channel.astype(np.float32)) for channel in np.moveaxis(image, 2, 0)]
     values = np.stack([np.asarray(one.resize(size[::-1], RESIZE_METHODS[method])) for one in channels], axis=2)
     if image.dtype == np.float32:
@@ -92,10 +83,10 @@ def fitted_size(own: tuple[int, int], size: tuple[int, int], fit: str) -> tuple[
     """The (height, width) that an image of size `own` is resized to.
 
     Args:
-      fit: "stretch": to `size`; "cover": the least size that covers `size` at the image's own aspect; "none": its own.
+      fit: "stretch": `size`; "cover": the least size of the image's own aspect that covers `size`; "none": `own`.
 
     Raises:
-      ValueError: without resizing the image is smaller than `size`.
+      ValueError: fit is "none", and the image is smaller than `size`.
     """
     if fit == "stretch":
         return size
@@ -110,13 +101,13 @@ def fitted_size(own: tuple[int, int], size: tuple[int, int], fit: str) -> tuple[
 
 
 def with_depth(image: np.ndarray, depth: str, value_range: tuple[float, float] | None = None) -> np.ndarray:
-    """[h, w, c] -> the same shape in dtype `depth`, if nothing is lost or guessed: 8 bits become 16, white stays white.
+    """[h, w, c] -> the same shape in dtype `depth`. Only 8 bits become 16, and white stays white.
 
     Args:
-      value_range: of the wanted images; 8 bits become 16 only if all values count.
+      value_range: of the returned images; 8 bits become 16 only if it is None, the full range.
 
     Raises:
-      ValueError: the image has another depth, which does not become this one.
+      ValueError: any other conversion, which would lose or guess values.
     """
     own = image.dtype.name
     if own == depth:
@@ -128,28 +119,28 @@ def with_depth(image: np.ndarray, depth: str, value_range: tuple[float, float] |
 
 
 def with_channels(image: np.ndarray, channels: int) -> np.ndarray:
-    """[h, w, c] -> [h, w, channels], if nothing is lost: gray and RGB become each other, opaque alpha comes and goes.
+    """[h, w, c] -> [h, w, channels]: gray and gray-valued RGB become each other, opaque alpha is added or dropped.
 
     Raises:
-      ValueError: the image has colors or transparency that the result would lose; channels is not 1, 3 or 4; or floats
-        would gain or lose an alpha channel, in which no value is known to be opaque.
+      ValueError: the result would lose colors or transparency; channels is not 1, 3 or 4; or floats would gain or lose
+        an alpha channel, whose opaque value is unknown.
     """
     own = image.shape[2]
     if own == channels:
         return image
     if channels not in (1, 3, 4):
-        raise ValueError(f"{own} channels cannot become {channels}; images have 1, 3 or 4")
+        raise ValueError(f"{format_count(own, 'channel')} cannot become {channels}; images have 1, 3 or 4")
     if image.dtype == np.float32 and 4 in (own, channels):
-        raise ValueError(f"floats of {own} channels, expected {channels}; save it with {channels}")
+        raise ValueError(f"floats of {format_count(own, 'channel')}, expected {channels}; save it with {channels}")
     if own == 1:
         image = np.repeat(image, 3, axis=2)
     if own == 4:
         if (image[:, :, 3] < np.iinfo(image.dtype).max).any():
-            raise ValueError(f"it has transparency, which {channels} channels do not hold; save it without")
+            raise ValueError(f"transparency does not fit into {format_count(channels, 'channel')}; save it without")
         image = image[:, :, :3]
     if channels == 1:
         if (image != image[:, :, :1]).any():
-            raise ValueError("it has colors, which 1 channel does not hold; save it as a gray image")
+            raise ValueError("colors do not fit into 1 channel; save it as a gray image")
         return image[:, :, :1]
     if channels == 3:
         return image
@@ -161,7 +152,7 @@ def split_side_by_side(image: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """[h, 2w, c] -> (A, B), each [h, w, c]: the left and the right half. Raises ValueError if the width is odd."""
     width = image.shape[1]
     if width % 2:
-        raise ValueError(f"it is {width} pixels wide; a side-by-side image has two halves of equal width")
+        raise ValueError(f"{width} pixels wide; a side-by-side image requires two halves of equal width")
     return image[:, : width // 2], image[:, width // 2 :]
 
 
@@ -179,8 +170,7 @@ def sample_grid(columns: Sequence[str], rows: Sequence[Sequence[np.ndarray]]) ->
     height, width = rows[0][0].shape[:2]
     title_height = max(14, width // 10)
     grid = Image.new("RGB", (len(columns) * (width + gap) + gap, title_height + len(rows) * (height + gap)), "white")
-    draw = ImageDraw.Draw(grid)
-    font = ImageFont.load_default(size=0.8 * title_height)
+    draw, font = ImageDraw.Draw(grid), ImageFont.load_default(size=0.8 * title_height)
     for x, title in enumerate(columns):
         center = gap + x * (width + gap) + width / 2
         draw.text((center, title_height / 2), title, fill="black", font=font, anchor="mm")

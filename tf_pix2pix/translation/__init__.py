@@ -166,15 +166,15 @@ class Translator:
         """
         request = Request(resize, samples, noise_seed, make_inputs, enlarge)
         request.check(self._model)
-        if isinstance(image, np.ndarray):
-            return self._translate(image, request)
-        return [self._translate(one, request) for one in image]
+        if isinstance(image, list | tuple):
+            return [self._translate(one, request) for one in image]
+        return self._translate(image, request)
 
     def check(self, **options) -> None:
         """Raises InputError if the model does not support these options of `translate`, whatever the image."""
         Request(**options).check(self._model)
 
-    def _translate(self, image: np.ndarray, request: Request):
+    def _translate(self, image, request: Request):
         image = accept(image, self.config, self.sides, request.make_inputs)
         size = image.shape[:2]
         if request.enlarge:

@@ -14,37 +14,21 @@ from tf_pix2pix.datasets.pairs import Pairs
 from tf_pix2pix.datasets.synthetic_facades.building import design
 from tf_pix2pix.datasets.synthetic_facades.drawing import label_map, render
 
-CLASSES = (
-    "background",
-    "wall",
-    "window",
-    "door",
-    "cornice",
-    "sill",
-    "balcony",
-    "blind",
-    "deco",
-    "molding",
-    "pillar",
-    "shop",
-)
-PALETTE = np.array(
-    [
-        (0, 0, 170),
-        (0, 0, 255),
-        (0, 85, 255),
-        (0, 170, 255),
-        (0, 255, 255),
-        (85, 255, 170),
-        (170, 255, 85),
-        (255, 255, 0),
-        (255, 170, 0),
-        (255, 85, 0),
-        (255, 0, 0),
-        (170, 0, 0),
-    ],
-    np.uint8,
-)
+COLORS = {
+    "background": (0, 0, 170),
+    "wall": (0, 0, 255),
+    "window": (0, 85, 255),
+    "door": (0, 170, 255),
+    "cornice": (0, 255, 255),
+    "sill": (85, 255, 170),
+    "balcony": (170, 255, 85),
+    "blind": (255, 255, 0),
+    "deco": (255, 170, 0),
+    "molding": (255, 85, 0),
+    "pillar": (255, 0, 0),
+    "shop": (170, 0, 0),
+}
+CLASSES, PALETTE = tuple(COLORS), np.array([*COLORS.values()], np.uint8)
 SPLITS = {"train": range(0, 400), "val": range(400, 440), "test": range(440, 480)}  # building indices
 
 
@@ -59,7 +43,7 @@ def facade(seed: int, index: int, size: tuple[int, int]) -> tuple[np.ndarray, np
 
 
 def load(*, size: tuple[int, int], seed: int = 0) -> dict[str, Pairs]:
-    """The splits train (400 pairs), val (40) and test (40), without common buildings. A: photos, B: label maps."""
+    """The splits train (400 pairs), val (40) and test (40), which share no building. A: photos, B: label maps."""
 
     def pairs(split: str, indices: range) -> Pairs:
         names = [f"synthetic_facades/{split}/{i}" for i in range(len(indices))]

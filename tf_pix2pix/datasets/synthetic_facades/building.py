@@ -104,7 +104,7 @@ def design(rng: np.random.Generator) -> Building:
 
 
 def roof_parts(rng, bays, eaves, middle, half) -> list[Part]:
-    """The cornice and what is above it: nothing, a roof with dormers, a gable or an attic wall."""
+    """The cornice, and above it a roof with dormers, a gable, an attic wall or nothing."""
     style, height = rng.choice(["flat", "dormers", "gable", "attic"]), min(rng.uniform(0.1, 0.16), eaves - 0.04)
     ridge, parts = eaves - height, [Part("cornice", eaves - 0.012, eaves + 0.016, middle, half + 0.012)]
     if style == "dormers":

@@ -10,7 +10,7 @@ SHADOW = 0.68  # brightness in a shadow, relative to full light
 
 
 def silhouette(part: Part, y: np.ndarray, x: np.ndarray) -> np.ndarray:
-    """The samples of its box, at y [r, 1] and x [1, c], that a part fills: bool, broadcastable to [r, c]."""
+    """Whether a part fills each sample of its box, at y [r, 1] and x [1, c]: bool, broadcastable to [r, c]."""
     height, v, u = part.bottom - part.top, y / (part.bottom - part.top), np.abs(x / part.half - 1)  # u: 0 in the middle
     if part.shape == "arch":
         rise = min(part.half / height, 0.5)
@@ -56,9 +56,8 @@ def render(building: Building, size: tuple[int, int]) -> np.ndarray:
     scale = SUPERSAMPLING
     h, w = size[0] * scale, size[1] * scale
     image: np.ndarray = np.zeros((h, w, 3), np.float32)
-    built = (
-        (label_map(building, size) > 0).repeat(scale, 0).repeat(scale, 1)[..., None]
-    )  # nothing casts a shadow on the sky
+    # Only built pixels receive shadows, not the sky.
+    built = (label_map(building, size) > 0).repeat(scale, 0).repeat(scale, 1)[..., None]
     patches = {}  # equal windows are drawn once
     for part in _in_drawing_order(building.parts):
         kind, (top, bottom, left, right) = KINDS[part.kind], (edge * scale for edge in pixels(part, size))

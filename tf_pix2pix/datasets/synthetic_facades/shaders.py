@@ -39,9 +39,8 @@ def band(x: np.ndarray, start: float, stop: float) -> np.ndarray:
 def lines(x: np.ndarray, pitch: float, share: float) -> np.ndarray:
     """The share of each sample covered by lines that repeat every `pitch` and fill `share` of it, 0..1."""
     step = (x.flat[1] - x.flat[0]) / pitch
-    first, last = (
-        np.floor(t) * share + np.minimum(t - np.floor(t), share) for t in (x / pitch - step / 2, x / pitch + step / 2)
-    )
+    ends = x / pitch - step / 2, x / pitch + step / 2
+    first, last = (np.floor(t) * share + np.minimum(t - np.floor(t), share) for t in ends)
     return (last - first) / step
 
 
@@ -63,7 +62,8 @@ def mix(first: np.ndarray, second: np.ndarray, share: np.ndarray) -> np.ndarray:
 
 
 def masonry(b, y, x, color, joint, course, length, contrast):
-    """Blocks of course x length with joints; every other course is shifted by half a block, tones vary by contrast."""
+    """Blocks, `length` wide and `course` high, with joints. Every other course is shifted by half a block; `contrast`
+    is the spread of the blocks' brightness."""
     row = np.floor(y / course).astype(int) % NOISE
     shift = row % 2 * 0.5
     block = np.floor(x / length + shift).astype(int) % NOISE
@@ -115,9 +115,8 @@ def window(b, part, y, x, h, w):
     uprights = lines(x + 0.003, w * 1.0001 / casements, 0.006 * casements / w)
     bars = np.maximum(uprights, band(y, 0, 0.007) + band(y, h - 0.007, h) + band(y, 0.3 * h, 0.3 * h + 0.005))
     sunny_side = band(x, 0, 0.006) if b.light > 0 else band(x, w - 0.006, w)
-    return (
-        mix(pane, WHITE, bars) * (1 - 0.45 * np.maximum(band(y, 0, 0.012), sunny_side))[..., None]
-    )  # shadow of the wall
+    shadow_of_wall = np.maximum(band(y, 0, 0.012), sunny_side)
+    return mix(pane, WHITE, bars) * (1 - 0.45 * shadow_of_wall)[..., None]
 
 
 def blind(b, part, y, x, h, w):
