@@ -9,7 +9,7 @@ from helpers import write_image
 from PIL import Image
 
 from tf_pix2pix import images, preparing
-from tf_pix2pix.data_check import check, drawings, duplicates, registration
+from tf_pix2pix.data_check import check, duplicates, registration
 from tf_pix2pix.data_check.inspection import as_rgb, shrink
 from tf_pix2pix.datasets import DATASETS, RECORD
 from tf_pix2pix.datasets.pairs import Pairs
@@ -71,14 +71,6 @@ def test_a_clean_set_is_fine(clean, clean_report):
     np.testing.assert_allclose(rows[0]["std"], pixels.std(axis=0), atol=1e-3)
 
 
-def test_each_image_is_read_once(clean, tmp_path, monkeypatch):
-    """The contact sheet reads its 24 pairs again."""
-    decode, calls = images.decode, []
-    monkeypatch.setattr(images, "decode", lambda encoded: calls.append(1) or decode(encoded))
-    check(clean, tmp_path)
-    assert len(calls) == 2 * (40 + 24)
-
-
 def test_every_planted_defect_is_found_and_nothing_else(clean, tmp_path):
     root = tmp_path / "set"
     shutil.copytree(clean, root)
@@ -108,11 +100,10 @@ def test_every_planted_defect_is_found_and_nothing_else(clean, tmp_path):
         write_image(constant, np.full((*SIZE, 3), 77, np.uint8))
     write_image(b / "11.png", np.uint8(255 * (FACADES[11][1][:, :, 1:2] > 80)))
     # More than once.
-    for side in (a, b):
+    for side, image in ((a, FACADES[14][0]), (b, FACADES[14][1])):
         shutil.copy(side / "12.png", side / "copy.png")
         shutil.copy(side / "13.png", root / "val" / side.name / "leak.png")
-        mirrored = np.fliplr(images.decode((side / "14.png").read_bytes()))
-        write_image(side / "mirrored.png", mirrored)
+        write_image(side / "mirrored.png", np.fliplr(image))
     Image.fromarray(FACADES[15][0]).save(root / "val" / "a" / "near.jpg", quality=30)
     Image.fromarray(FACADES[15][1]).resize((56, 64)).resize((112, 128)).save(root / "val" / "b" / "near.png")
     shutil.copy(a / "16.png", a / "17.png")
@@ -265,14 +256,6 @@ def test_unrelated_images_have_no_shift():
     assert registration.estimate(*[np.ones((64, 64, 3), np.float32)] * 2, (64, 64)) is None
 
 
-def test_sheets_have_a_cell_for_each_pair():
-    red = drawings.fit(Image.new("RGB", (20, 10), "red"), 40)
-    cells = [(f"a long name of pair number {number}" * 3, [red] * 2) for number in range(5)]
-    drawn = drawings.draw_sheet(cells, columns=2, image_size=40)
-    assert drawn.shape == (3 * (40 + 25) + 6, 2 * (2 * 42 + 6) + 6, 3)
-    assert (drawn == (255, 0, 0)).all(axis=2).sum() == 5 * 2 * 40 * 20
-
-
 def test_deep_images_are_stretched_to_8_bits():
     deep = np.linspace(1000, 5000, 100).reshape(10, 10, 1)
     for dtype in (np.uint16, np.float32):
@@ -348,10 +331,8 @@ def test_every_planted_defect_of_photos_is_found_and_nothing_else(tmp_path):
     write_image(train / "5.jpg", FACADES[35][0][::-1])  # beside 5.png
     write_image(train / "6.png", FACADES[6][0][:, :99])  # narrow, and an odd width
     write_image(train / "7.png", FACADES[7][0][:99])
-    shutil.copy(train / "8.png", train / "copy.png")
     write_image(train / "mirrored.png", np.fliplr(FACADES[9][0]))
     shutil.copy(train / "10.png", root / "val" / "leak.png")
-    Image.fromarray(FACADES[11][0]).save(root / "val" / "near.jpg", quality=30)
     images.write(train / "12.png", FACADES[12][0].astype(np.uint16) * 257)
     (train / "IMG_1.HEIC").write_bytes(b"as from a phone")
 
@@ -361,8 +342,6 @@ def test_every_planted_defect_of_photos_is_found_and_nothing_else(tmp_path):
         "same_name": ("error", [["train/5.jpg", "train/5.png"]]),
         "depths_photo": ("error", ["train/12.png"]),
         "leak_exact": ("error", [["train/10.png", "val/leak.png"]]),
-        "leak_near": ("error", [["train/11.png", "val/near.jpg"]]),
-        "duplicate_exact": ("warning", [["train/8.png", "train/copy.png"]]),
         "duplicate_near": ("warning", [["train/9.png", "train/mirrored.png"]]),
         "constant_photo": ("warning", ["train/4.png"]),
         "colorless_photo": ("warning", ["train/3.png"]),
@@ -374,9 +353,8 @@ def test_every_planted_defect_of_photos_is_found_and_nothing_else(tmp_path):
     assert {kind: kinds[kind] for kind in expected} == expected
     for kind, start in named.items():
         assert kinds[kind][0] == "error" and len(kinds[kind][1]) == 1 and kinds[kind][1][0].startswith(start)
-    assert report["splits"]["train"] == {"photos": 32, "smallest": [[99, 99]], "largest": [[112, 128]]}
+    assert report["splits"]["train"] == {"photos": 31, "smallest": [[99, 99]], "largest": [[112, 128]]}
     assert report["registration"] is None
-    assert sorted(path.name for path in (tmp_path / "out").iterdir()) == ["contact_sheet.png", "report.json"]
 
 
 def test_gray_photos_are_fine_for_tasks_without_color(tmp_path):
@@ -420,12 +398,10 @@ def test_small_pairs_are_reported(side_by_side_folder, tmp_path):
         assert (severity, len(files)) == ("warning", 10) and "1.png (40x40)" in files
 
 
-@pytest.mark.parametrize("elsewhere", [True, False])
-def test_every_planted_defect_of_masks_is_found_and_nothing_else(clean, tmp_path, elsewhere):
+def test_every_planted_defect_of_masks_is_found_and_nothing_else(clean, tmp_path):
     root = tmp_path / "set"
     shutil.copytree(clean, root)
-    masks = tmp_path / "masks" if elsewhere else root / "train" / "masks"
-    mask_dir = str(masks) if elsewhere else "masks"
+    masks = root / "train" / "masks"
     for number in range(30):
         write_image(masks / f"{number}.png", np.repeat(np.uint8([[[0]], [[255]]]), 64, axis=0).repeat(112, axis=1))
     (masks / "0.png").unlink()
@@ -437,38 +413,36 @@ def test_every_planted_defect_of_masks_is_found_and_nothing_else(clean, tmp_path
     write_image(masks / "30.png", np.zeros((*SIZE, 1), np.uint8))  # of a pair in val, which needs none
     write_image(masks / "6.jpg", np.full((*SIZE, 1), 255, np.uint8))  # beside 6.png
 
-    def of_masks(*names):
-        return [str(masks / name) if elsewhere else f"train/masks/{name}" for name in names]
-
-    kinds = found(check(root, tmp_path / "out", mask_dir=mask_dir))
+    kinds = found(check(root, tmp_path / "out", mask_dir="masks"))
     bad = kinds.pop("mask")
     assert kinds == {
         "no_mask": ("error", train_files("a", "0.png", "5.png")),
-        "same_name": ("error", [of_masks("6.jpg", "6.png")]),
-        "mask_alone": ("warning", of_masks("30.png")),
-        "ignored": ("warning", of_masks("5.tga")),
+        "same_name": ("error", [train_files("masks", "6.jpg", "6.png")]),
+        "mask_alone": ("warning", train_files("masks", "30.png")),
+        "ignored": ("warning", train_files("masks", "5.tga")),
         "black_mask": ("warning", [f"{pair('3')} (3.png)"]),
         "label_maps_B": ("note", []),
     }
     assert bad[0] == "error" and [name.split(" (")[0] for name in bad[1]] == [pair("1"), pair("2"), pair("4")]
     assert "is 112x99 but its pair 112x128" in bad[1][0] and "not a gray 8-bit image" in bad[1][1]
     write_image(masks / "7.png", np.zeros((*SIZE, 1), np.uint8))
-    assert found(check(root, tmp_path / "out", mask_dir=mask_dir))["black_mask"][0] == "error"  # a fifteenth
+    assert found(check(root, tmp_path / "out", mask_dir="masks"))["black_mask"][0] == "error"  # a fifteenth
 
 
 def test_label_maps_and_those_with_jpeg_noise(tmp_path):
     """Also if the first of them is unreadable."""
+    png, jpeg = tmp_path / "png", tmp_path / "jpeg"
+    (jpeg / "train" / "b").mkdir(parents=True)
     for number in range(6):
-        write_pair(tmp_path / "png", "train", number)
+        write_pair(png, "train", number)
         photo, labels = (Image.fromarray(side).resize((448, 512), 0) for side in FACADES[number])
-        write_image(tmp_path / "jpeg" / "train" / "a" / f"{number}.png", np.asarray(photo))
-        (tmp_path / "jpeg" / "train" / "b").mkdir(exist_ok=True)
-        labels.save(tmp_path / "jpeg" / "train" / "b" / f"{number}.jpg", quality=80)
-    (tmp_path / "png" / "train" / "b" / "0.png").write_bytes(b"not an image")
+        write_image(jpeg / "train" / "a" / f"{number}.png", np.asarray(photo))
+        labels.save(jpeg / "train" / "b" / f"{number}.jpg", quality=80)
+    (png / "train" / "b" / "0.png").write_bytes(b"not an image")
     colors = len(np.unique(np.stack([labels for _, labels in FACADES[1:6]]).reshape(-1, 3), axis=0))
-    findings = check(tmp_path / "png", tmp_path / "1")["findings"]
-    assert findings[-1]["title"] == f"images of B: label maps with {colors} colors"
-    assert "--resize_b=nearest" in findings[-1]["advice"]
-    (noisy,) = check(tmp_path / "jpeg", tmp_path / "2")["findings"]
+    clear = check(png, tmp_path / "1")["findings"][-1]
+    assert clear["title"] == f"images of B: label maps with {colors} colors"
+    assert "--resize_b=nearest" in clear["advice"]
+    (noisy,) = check(jpeg, tmp_path / "2")["findings"]
     assert (noisy["kind"], noisy["severity"]) == ("noisy_labels_B", "warning")
     assert abs(int(re.search(r"(\d+) colors are clear", noisy["title"])[1]) - colors) <= 2

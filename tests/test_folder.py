@@ -211,7 +211,7 @@ def test_masks_that_are_missing_or_do_not_fit_are_named(tmp_path):
         load_pairs(str(tmp_path), input_dir="a", target_dir="b", mask_dir="nowhere")
     for mask, message in (
         (random_image(0, 12, 17, 1), r"0.png is 17x12 but its pair 16x12 \(width x height\); resize the mask"),
-        (random_image(0, 12, 16), r"0.png: not a gray 8-bit image \(black weights 0, white 1\); convert it"),
+        (random_image(0, 12, 16), r"0.png: not a gray 8-bit image \(black for weight 0, white for 1\); convert it"),
     ):
         write_image(tmp_path / "masks" / "0.png", mask)
         with pytest.raises(InputError, match=f"mask .*{message}"):

@@ -71,7 +71,7 @@ def test_written_files_return_their_pixels(tmp_path, file_format, depth, channel
 
 def test_a_file_is_written_whole_or_not_at_all(tmp_path, monkeypatch):
     image = random_image(4, 7, 5, 1)
-    with pytest.raises(ValueError, match="PNG does not hold float32; write NPY or TIFF"):
+    with pytest.raises(ValueError, match="PNG cannot store float32; write NPY or TIFF"):
         images.write(tmp_path / "b.png", image.astype(np.float32))
     with monkeypatch.context() as patch, pytest.raises(OSError, match="disk full"):
         patch.setattr(files.os, "replace", lambda *paths: (_ for _ in ()).throw(OSError("disk full")))
@@ -115,7 +115,7 @@ TILED = np.tile(DEEP, (4, 4, 1))
 EIGHT_BITS = (DEEP // 257).astype(np.uint8)
 QUANTIZED = Image.fromarray(EIGHT_BITS[:, :, 0]).quantize(4)
 GRAY_ALPHA = dict(photometric="minisblack", planarconfig="contig", extrasamples=["unassalpha"])
-TIFFS = {
+STORED = {
     "uncompressed": (tiff(DEEP, photometric="rgb"), DEEP),
     "separate planes": (tiff(np.moveaxis(DEEP, 2, 0), photometric="rgb", planarconfig="separate"), DEEP),
     "big-endian": (tiff(DEEP, photometric="rgb", byteorder=">"), DEEP),
@@ -129,30 +129,19 @@ TIFFS = {
     "8 bits": (tiff(EIGHT_BITS, photometric="rgb"), EIGHT_BITS),
     "palette": (encode(QUANTIZED, "TIFF"), np.asarray(QUANTIZED.convert("RGB"))),
     "1 bit": (encode(Image.fromarray(GRAY > 2**15), "TIFF"), (DEEP[:, :, :1] > 2**15) * 255),
+    "array of bits": (npy(np.eye(3, 4, dtype=bool)), 255 * np.eye(3, 4)[:, :, np.newaxis]),
+    "big-endian array": (npy(GRAY.astype(">u2")), DEEP[:, :, :1]),
+    "int64 array": (npy(SIGNED.astype(np.int64)), SIGNED),
     "8-bit LZW": (encode(Image.fromarray(EIGHT_BITS), "TIFF", compression="tiff_lzw"), EIGHT_BITS),
 }
 
 
-@pytest.mark.parametrize("name", TIFFS)
-def test_every_kind_of_tiff_is_read(name):
-    file, expected = TIFFS[name]
-    np.testing.assert_array_equal(images.decode(file), expected)
-
-
-@pytest.mark.parametrize(
-    ("array", "expected"),
-    [
-        (np.eye(3, 4, dtype=bool), 255 * np.eye(3, 4)),
-        (np.arange(12, dtype=">u2").reshape(3, 4), np.arange(12).reshape(3, 4)),
-        (np.arange(12, dtype=np.int64).reshape(3, 4) - 6, np.arange(12.0).reshape(3, 4) - 6),
-        (np.linspace(0, 1, 12, dtype=np.float16).reshape(3, 4), np.linspace(0, 1, 12, dtype="f2").reshape(3, 4)),
-    ],
-)
-def test_arrays_of_other_types_become_one_of_the_depths(array, expected):
-    decoded = images.decode(npy(array))
-    assert decoded.dtype.name in images.DEPTHS
-    assert decoded.dtype.isnative
-    np.testing.assert_array_equal(decoded[:, :, 0], expected)
+@pytest.mark.parametrize("name", STORED)
+def test_every_kind_of_tiff_and_array_is_read(name):
+    file, expected = STORED[name]
+    decoded = images.decode(file)
+    assert decoded.dtype.name in images.DEPTHS and decoded.dtype.isnative
+    np.testing.assert_array_equal(decoded, expected)
 
 
 def claim_size(data: bytes, side: int) -> bytes:
@@ -188,13 +177,13 @@ UNKNOWN = "not a PNG, JPEG, BMP, GIF, WebP, TIFF or NPY image"
             claim_size(tiff(random_deep(0, 16, 16, 1)[:, :, 0], compression="zlib"), 60000),
             "60000x60000 pixels are too many; cut it into smaller images",
         ),
-        (npy(np.zeros(5)), "an array of 5 values is not an image; save height x width x 1, 3 or 4"),
-        (npy(np.zeros((3, 4, 2))), "an array of 3x4x2 values"),
-        (npy(np.zeros((0, 4))), "an array of 0x4 values"),
-        (npy(np.float32(3)), "an array of no values"),
+        (npy(np.zeros(5)), r"an array of shape \[5\] is not an image; save height x width x 1, 3 or 4"),
+        (npy(np.zeros((3, 4, 2))), r"an array of shape \[3, 4, 2\]"),
+        (npy(np.zeros((0, 4))), r"an array of shape \[0, 4\]"),
+        (npy(np.float32(3)), r"an array of shape \[\]"),
         (npy(np.zeros((3, 4), complex)), "values of complex128 are not supported; save real numbers"),
-        (npy(np.full((3, 4), 1e300)), "values that are not finite, or too large for float32; remove them"),
-        (npy(np.full((3, 4), 2**24 + 1)), "int64 values that float32 does not hold exactly; save them as floats"),
+        (npy(np.full((3, 4), 1e300)), "some values are not finite, or too large for float32; remove them"),
+        (npy(np.full((3, 4), 2**24 + 1)), "some int64 values are not exact in float32; save them as floats"),
         (
             tiff(random_deep(0, 4, 4, 4), photometric="rgb", extrasamples=["assocalpha"]),
             r"TIFF of 4 channels of 16 bits \(RGB, premultiplied alpha\) is not supported; save it as gray, RGB or",

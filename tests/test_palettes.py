@@ -68,10 +68,10 @@ PHOTO_ON_WHITE[50:120, 60:150] = np.random.default_rng(0).normal(120, 50, (70, 9
 @pytest.mark.parametrize(
     ("image", "message"),
     [
-        (random_image(0, 50, 50), r"have at least \d+ colors \(1 images\), too many for label maps; train w"),
+        (random_image(0, 50, 50), r"have at least \d+ colors \(1 image\), too many for label maps; train w"),
         (random_image(0, 50, 50, 1), r"have at least 256 gray levels"),
         (as_jpeg(PHOTO_ON_WHITE, 95), "train without a palette, or list the label maps' colors with --pal"),
-        (np.zeros((8, 8, 3), np.uint8), "have one color only, so there are no classes; check which side"),
+        (np.zeros((8, 8, 3), np.uint8), "have only one color, so classes are missing; check which side"),
     ],
 )
 def test_photos_and_single_colors_are_refused(image, message):
@@ -110,12 +110,12 @@ def test_palette_files(tmp_path, name):
         ("{", "Expecting property name"),
         ("[1]", 'expected an object with a list "colors"'),
         ('{"colors": [[0, 0, 0]]}', "1 colors; a palette has 2 to 256"),
-        ('{"colors": [[0, 0, 0], [0, 0, 256]]}', r"color \[0, 0, 256\]: a color has 1, 3 or 4 whole numbers in 0..255"),
-        ('{"colors": [[0, 0, 0], [1]]}', r"color \[1\]: .*each color equally many"),
-        ('{"colors": [[1, 2, 3], [1, 2, 3]]}', r"duplicate color \(1, 2, 3\); give each class a color of its own"),
+        ('{"colors": [[0, 0, 0], [0, 0, 256]]}', r"color \[0, 0, 256\]: expected 1, 3 or 4 whole numbers in 0..255"),
+        ('{"colors": [[0, 0, 0], [1]]}', r"color \[1\]: .*the same for all colors"),
+        ('{"colors": [[1, 2, 3], [1, 2, 3]]}', r"duplicate color \(1, 2, 3\); use a different color for each class"),
         ('{"colors": [0, 1], "names": ["a"]}', "names and counts must be lists of 2, one for each color"),
         ("1 2 red\n", 'the line "1 2 red" does not begin with R G B or a gray level'),
-        (b"\xff\xfe\x00\x81", "not a text file; give JSON, or lines of R G B and a name"),
+        (b"\xff\xfe\x00\x81", "not a text file; write JSON, or lines of R G B and a name"),
         (None, "No such file"),
     ],
 )
@@ -130,7 +130,7 @@ def test_files_that_are_not_palettes_are_refused(tmp_path, text, message):
 def test_a_palette_changes_its_channels_without_loss():
     grays = make_palette(GRAYS, names=(*"abcd",))
     assert grays.with_channels(3) == make_palette(GRAYS.repeat(3, 1), names=(*"abcd",))
-    with pytest.raises(ValueError, match="it has colors"):
+    with pytest.raises(ValueError, match="colors do not fit"):
         make_palette(COLORS).with_channels(1)
 
 

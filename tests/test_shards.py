@@ -117,7 +117,7 @@ def test_missing_truncated_and_damaged_shards_are_named(packed):
     path = sorted(packed.glob("train*"))[0]
     whole = path.read_bytes()
     path.write_bytes(whole[:-9])
-    refused(f"{path}: {len(whole) - 9} bytes, but the index has {len(whole)}; copy")
+    refused(f"{path}: {len(whole) - 9} bytes, but the index states {len(whole)}; copy")
     path.unlink()
     refused(f"{path}: missing")
     position = whole.index(b"\x89PNG") + 20
@@ -155,7 +155,7 @@ def test_shards_of_photos_require_a_task(tmp_path, packed):
     assert_same_pairs(tmp_path / "photos", tmp_path / "out", photos=True)
     with pytest.raises(InputError, match="out: holds plain photos, not pairs; pass the --task"):
         load_pairs(str(tmp_path / "out"))
-    with pytest.raises(InputError, match="shards: holds pairs, but a task requires photos"):
+    with pytest.raises(InputError, match="shards: holds pairs, but a task requires plain photos"):
         load_pairs(str(packed), photos=True)
 
 

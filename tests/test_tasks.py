@@ -134,13 +134,13 @@ def test_weak_edges_need_a_strong_one():
 
 
 def test_soft_edges_are_the_strength_of_the_gradient():
+    """By Sobel's filters."""
     photo = smooth_photo()
     gray = blurred((photo / 255 @ np.array(tasks.LUMA))[:, :, None], 1.0)[:, :, 0]
     wide = np.pad(gray, 1, mode="edge")
     across = wide[:-2] + 2 * wide[1:-1] + wide[2:], wide[:, :-2] + 2 * wide[:, 1:-1] + wide[:, 2:]
     strength = np.hypot(across[0][:, 2:] - across[0][:, :-2], across[1][2:] - across[1][:-2])
-    expected = 255 * (1 - np.tanh(strength))
-    assert np.abs(make("soft_edges", photo, sigma=1.0)[:, :, 0] - expected).max() < 0.6
+    assert np.abs(make("soft_edges", photo, sigma=1.0)[:, :, 0] - 255 * (1 - np.tanh(strength))).max() < 0.6
 
 
 def test_a_sketch_draws_whatever_is_darker_than_its_surroundings():
