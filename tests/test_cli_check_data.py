@@ -66,7 +66,6 @@ def test_long_lists_are_cut_on_the_terminal_only(folder, run):
     "words, message",
     [
         (("set", "--task=draw"), "--task=draw: must be one of colorize"),
-        (("set", "--task=edges", "--mask_dir=m"), "task=edges"),
         (("set", "--mask_dir=m"), "set/m"),
         (("set", "--crop_size=0"), "--crop_size=0x0: must be at least 1"),
         ((), "requires one data set, a folder or a name, not 0"),
@@ -75,7 +74,6 @@ def test_long_lists_are_cut_on_the_terminal_only(folder, run):
         (("set", "--output_dir=set/0.png"), ": inside the data set set; choose another folder"),
         (("set", "--input_dir=a"), "--input_dir requires --target_dir"),
         (("set", "--input_dir=a", "--target_dir=b"), "sub-folder"),
-        (("synthetic_facades", "--input_dir=a", "--target_dir=b"), "input_dir"),
     ],
 )
 def test_wrong_usage_is_one_line(folder, run, words, message):
@@ -85,11 +83,9 @@ def test_wrong_usage_is_one_line(folder, run, words, message):
     assert sorted(path.name for path in folder.parent.iterdir()) == ["set"]
 
 
-def test_help(run):
+def test_help_fits_a_terminal(run):
     code, out, _ = run("--help")
-    assert code == 0
-    assert "--output_dir" in out and "exit code is 1" in out
-    assert max(map(len, out.splitlines())) <= 100
+    assert code == 0 and "--output_dir" in out and max(map(len, out.splitlines())) <= 100
 
 
 def test_photos_for_a_task(folder, run):

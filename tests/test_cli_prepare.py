@@ -76,16 +76,11 @@ def test_wrong_usage_is_one_line_and_writes_nothing(run, side_by_side_folder, tm
     assert sorted(tmp_path.rglob("*")) == before
 
 
-def test_unreadable_images_are_one_line(run, side_by_side_folder, tmp_path):
+def test_unusable_images_are_one_line(run, side_by_side_folder, tmp_path):
     (side_by_side_folder / "3.png").write_bytes(b"nonsense")
     write_image(side_by_side_folder / "4.png", random_image(0, 5, 5))
-    code, out, err = run("resize", side_by_side_folder, "--size=4", f"--output={tmp_path}/out")
+    write_image(side_by_side_folder / "10.png", random_image(0, 4, 8, 4)).rename(side_by_side_folder / "10.jpg")
+    code, _, err = run("cut", side_by_side_folder, "--quality=80", f"--output={tmp_path}/out")
     assert (code, len(err.splitlines())) == (2, 1)
     assert all(f"{side_by_side_folder}/{name}.png: " in err for name in (3, 4)) and "5 pixels wide" in err
-
-
-def test_transparent_images_cannot_become_jpegs(run, tmp_path):
-    write_image(tmp_path / "in" / "1.png", random_image(0, 4, 8, 4))
-    (tmp_path / "in" / "1.png").rename(tmp_path / "in" / "1.jpg")
-    code, _, err = run("cut", tmp_path / "in", "--quality=80", f"--output={tmp_path}/out")
-    assert (code, "A/1.jpg" in err, "transparen" in err, len(err.splitlines())) == (2, True, True, 1)
+    assert "A/10.jpg" in err and "transparen" in err

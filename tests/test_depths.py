@@ -77,8 +77,8 @@ def test_the_validation_error_is_that_of_its_images(trained):
 
 
 def test_the_same_command_resumes_a_run_with_measured_ranges(trained, capsys):
-    train(replace(trained.config, steps=3), trained.directory)
-    assert "resuming at step 2 of 3" in capsys.readouterr().out
+    train(trained.config, trained.directory)
+    assert "nothing left to do" in capsys.readouterr().out
     with pytest.raises(InputError, match="other settings .input_range None -> -1000.0,2000.0"):
         train(replace(trained.config, input_range=(-1000.0, 2000.0)), trained.directory)
     path = trained.directory.parent / "set" / "train" / "a" / "0.npy"

@@ -2,7 +2,6 @@ import importlib.util
 import io
 import re
 import struct
-import warnings
 
 import numpy as np
 import pytest
@@ -154,18 +153,15 @@ def claim_size(data: bytes, side: int) -> bytes:
 
 PHOTO = Image.fromarray(random_image(3, 64, 64))
 HUGE_HEADER = with_chunk(bytes(33), b"IHDR", struct.pack(">IIBBBBB", 60000, 60000, 8, 2, 0, 0, 0))[33:]
-UNKNOWN = "not a PNG, JPEG, BMP, GIF, WebP, TIFF or NPY image"
 
 
 @pytest.mark.parametrize(
     ("data", "message"),
     [
         (b"", "the file is empty; replace it"),
-        (encode(Image.new("RGB", (4, 4)), "PPM"), UNKNOWN),
-        (encode(PHOTO)[:3000], r"damaged or truncated \(.*\); replace it"),
+        (b"text", "not a PNG, JPEG, BMP, GIF, WebP, TIFF or NPY image"),
         (encode(PHOTO, "JPEG")[:1500], "damaged or truncated"),
         (images.encode(random_deep(0, 20, 20, 3))[:-500], "damaged or truncated"),
-        (npy(np.zeros((30, 40)))[:-1], "damaged or truncated"),
         (npy(np.array([[None]])), r"damaged or truncated \(Object arrays cannot be loaded"),
         (tiff(random_deep(0, 20, 20, 3), photometric="rgb", compression="zlib")[:-500], "damaged or truncated"),
         (
@@ -188,7 +184,6 @@ UNKNOWN = "not a PNG, JPEG, BMP, GIF, WebP, TIFF or NPY image"
             tiff(random_deep(0, 4, 4, 4), photometric="rgb", extrasamples=["assocalpha"]),
             r"TIFF of 4 channels of 16 bits \(RGB, premultiplied alpha\) is not supported; save it as gray, RGB or",
         ),
-        (tiff(random_deep(0, 4, 4, 5), photometric="minisblack", planarconfig="contig"), "TIFF of 5 channels of 16"),
         (encode(Image.new("LAB", (4, 4)), "TIFF"), "pixels of mode LAB are not supported; save it as gray, RGB or"),
     ],
     ids=lambda value: value[:30] if isinstance(value, str) else "",
@@ -209,6 +204,7 @@ def test_a_tiff_compression_names_the_package_that_reads_it():
 
 
 @pytest.mark.parametrize("name", ["PNG", "JPEG", "BMP", "WEBP", "16-bit png", "16-bit tiff", "16-bit npy"])
+@pytest.mark.filterwarnings("ignore")  # Pillow's, about the damaged metadata
 def test_damaged_files_are_decoded_or_raise_value_error(name):
     """Libraries raise nearly anything for damaged metadata; only ValueError may pass."""
     if name.startswith("16-bit "):
@@ -217,18 +213,14 @@ def test_damaged_files_are_decoded_or_raise_value_error(name):
         exif = Image.Exif()
         exif[ORIENTATION], exif[0x010F], exif[0x8769] = 6, "maker", {0x9003: "2020:01:01 00:00:00", 0x829A: 0.01}
         options = {} if name == "BMP" else {"exif": exif}
-        whole, trials = encode(Image.fromarray(random_image(9, 20, 30)), name, **options), 1500
-    rng = np.random.default_rng(0)
-    refused = 0
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # Pillow's, about the damaged metadata
-        for _ in range(trials):
-            damaged = bytearray(whole)
-            for position in rng.integers(0, min(len(whole), 400), rng.integers(1, 4)):
-                damaged[position] ^= 1 << rng.integers(8)
-            try:
-                assert images.decode(bytes(damaged)).dtype.name in images.DEPTHS
-            except ValueError:
-                refused += 1
-    assert refused > 0
-    assert refused < trials or name == "16-bit png"  # in which every byte is checked
+        whole, trials = encode(Image.fromarray(random_image(9, 20, 30)), name, **options), 1000
+    rng, refused = np.random.default_rng(0), 0
+    for _ in range(trials):
+        damaged = bytearray(whole)
+        for position in rng.integers(0, min(len(whole), 400), rng.integers(1, 4)):
+            damaged[position] ^= 1 << rng.integers(8)
+        try:
+            assert images.decode(bytes(damaged)).dtype.name in images.DEPTHS
+        except ValueError:
+            refused += 1
+    assert refused > 0 and (refused < trials or name == "16-bit png")  # in which every byte is checked

@@ -176,13 +176,14 @@ def test_unknown_colors_are_reported_for_each_split(palette_file, capsys):
 
 
 def test_a_given_palette_gets_the_channels_of_the_images(palette_file):
-    grays = palette_file(0, 9)
-    fields = dict(input_encoding="onehot", palette=grays)
-    assert resolved(LABELS, targets=[RGB], **fields).input.palette.colors == ((0, 0, 0), (9, 9, 9))
-    assert resolved(GRAY, targets=[RGB], input_channels=4, **fields).input.palette.colors[1] == (9, 9, 9, 255)
-    message = "--palette=.*p.json: its colors are not gray, as the input images are; list gray colors"
-    with pytest.raises(InputError, match=message):
-        resolved(GRAY, targets=[RGB], input_encoding="onehot", palette=palette_file([0, 0, 1], [9, 9, 9]))
+    def found(image, *colors, **fields):
+        options = dict(targets=[RGB], input_encoding="onehot", palette=palette_file(*colors))
+        return resolved(image, **options | fields).input.palette.colors
+
+    assert found(LABELS, 0, 9) == ((0, 0, 0), (9, 9, 9))
+    assert found(GRAY, 0, 9, input_channels=4)[1] == (9, 9, 9, 255)
+    with pytest.raises(InputError, match="p.json: its colors are not gray, as the input images are; list gray colors"):
+        found(GRAY, [0, 0, 1], [9, 9, 9])
 
 
 def test_a_resumed_run_keeps_the_palette_that_it_found():
