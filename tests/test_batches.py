@@ -50,17 +50,9 @@ def test_pairs_stay_aligned_under_jitter():
     np.testing.assert_array_equal(rows, rows[:, :1, :1] + np.arange(16)[:, None] + np.zeros(24, int))
     expected = columns[:, :1, :1] + steps[:, None, None] * np.arange(24) + np.zeros((16, 1), int)
     np.testing.assert_array_equal(columns, expected)
-
-
-def test_every_crop_can_occur_and_none_outside():
-    pairs = Pairs(["x"], lambda i: (coordinates(0)[:18, :17],) * 2)
-    corners = take(pairs, 60, crop_size=(16, 16), flip=False)[:, 0, :, 0, 0, :2].reshape(-1, 2)
+    few = Pairs(["x"], lambda i: (coordinates(0)[:18, :17],) * 2)  # every crop occurs
+    corners = take(few, 60, crop_size=(16, 16), flip=False)[:, 0, :, 0, 0, :2].reshape(-1, 2)
     assert {*map(tuple, corners.tolist())} == {(row, column) for row in range(3) for column in range(2)}
-
-
-def test_without_flip_and_jitter_images_are_whole():
-    for image in take(coordinate_pairs(), 5, crop_size=(40, 50), flip=False)[:, 0].reshape(-1, 40, 50, 3):
-        np.testing.assert_array_equal(image, coordinates(image[0, 0, 2]))
 
 
 def test_each_epoch_has_every_pair_once_in_another_order():
@@ -73,34 +65,27 @@ def test_each_epoch_has_every_pair_once_in_another_order():
 
 
 @pytest.mark.parametrize("count", [5, 1])  # one pair has no order: the jitter differs
-def test_the_same_seed_repeats_and_another_differs(count):
-    first, again, other = (take(coordinate_pairs(count), 6, seed=seed) for seed in (3, 3, 4))
-    np.testing.assert_array_equal(first, again)
-    assert not np.array_equal(first, other)
-
-
-def test_a_start_at_any_step_returns_the_batches_from_there():
-    whole = take(coordinate_pairs(), 6)
-    for start in (1, 3, 4):
-        np.testing.assert_array_equal(take(coordinate_pairs(), 6 - start, start_step=start), whole[start:])
+def test_batches_depend_on_the_seed_and_a_start_at_any_step_returns_the_same(count):
+    whole, other = (take(coordinate_pairs(count), 6, seed=seed) for seed in (3, 4))
+    assert not np.array_equal(whole, other)
+    for start in (0, 1, 3, 4):
+        np.testing.assert_array_equal(take(coordinate_pairs(count), 6 - start, start_step=start), whole[start:])
     assert len(list(training_batches(coordinate_pairs(), SIDES, **JITTER, start_step=2, steps=7))) == 5
 
 
 def test_threads_do_not_change_the_batches():
     def read(index):
-        time.sleep(0.01 * (index % 3))  # examples are ready in another order
+        time.sleep(0.004 * (index % 3))  # examples are ready in another order
         return coordinates(index), 200 - coordinates(index)
 
-    pairs = Pairs([f"{i}" for i in range(20)], read)
-    examples = prepare_examples(pairs, SIDES, size=(40, 50), cache_bytes=9 * 12_000)
-
-    def with_threads(threads):
+    examples = prepare_examples(Pairs([*map(str, range(20))], read), SIDES, size=(40, 50), cache_bytes=9 * 12_000)
+    found = []
+    for threads in (1, 8):
         options = tf.data.Options()
         options.threading.private_threadpool_size = threads
         batches = training_batches(examples, SIDES, **JITTER).with_options(options).take(40)
-        return [tuple(map(np.asarray, batch)) for batch in batches]
-
-    np.testing.assert_array_equal(with_threads(1), with_threads(8))
+        found.append([tuple(map(np.asarray, batch)) for batch in batches])
+    np.testing.assert_array_equal(*found)
 
 
 def test_validation_pairs_come_once_in_order_from_the_center():
@@ -127,17 +112,14 @@ def test_every_depth_becomes_floats_by_its_own_range(batches):
 
 
 def test_an_image_that_becomes_unreadable_is_named():
-    gone = []
+    reads = iter([(random_image(0, 8, 8),) * 2])
 
     def read(index):
-        if gone:
-            raise InputError("x.png: No such file or directory")
-        return (random_image(0, 8, 8),) * 2
+        for pair in reads:
+            return pair
+        raise InputError("x.png: No such file or directory")
 
-    options = dict(batch_size=1, crop_size=(8, 8), flip=False, seed=0)
-    batches = iter(training_batches(Pairs(["x"], read), SIDES, **options))
-    next(batches)
-    gone.append(True)
+    batches = iter(training_batches(Pairs(["x"], read), SIDES, batch_size=1, crop_size=(8, 8), flip=False, seed=0))
     with pytest.raises(tf.errors.OpError, match="InputError: x.png: No such file or directory"):
         for _ in range(100):
             next(batches)
@@ -156,50 +138,42 @@ def test_masks_are_resized_cropped_and_mirrored_with_their_pair(direction):
     assert [len(batch) for batch in validation_batches(examples, sides, batch_size=1, crop_size=(16, 24))] == [2]
 
 
-def photos_of(*photos):
-    return Pairs([f"{number}" for number in range(len(photos))], lambda i: (photos[i],), ("target",))
-
-
-def task_batches(task, photos, start_step=0, seed=3, flip=True, **settings):
-    """Six steps of a task, as pairs of (input [1, 16, 24, c], photo [1, 16, 24, 3])."""
+def task_batches(task, start_step=0, seed=3, flip=False, **settings):
+    """Six steps of a task and one photo: pairs of (input [1, 16, 24, c], photo [1, 16, 24, 3])."""
     sides = Sides(Side({"colorize": 1, "inpaint": 4}.get(task, 3)), Side(3))
+    size = (40, 50) if flip else (16, 24)  # without jitter only the task draws
+    photos = Pairs(["x"], lambda i: (random_image(0, *size),), ("target",))
     options = JITTER | dict(batch_size=1, flip=flip, seed=seed, start_step=start_step, steps=6)
-    make_input = input_maker(task, sides.target, **settings)
-    return [
-        tuple(image.numpy() for image in batch)
-        for batch in training_batches(photos, sides, **options, make_input=make_input)
-    ]
+    batches = training_batches(photos, sides, **options, make_input=input_maker(task, sides.target, **settings))
+    return [tuple(image.numpy() for image in batch) for batch in batches]
 
 
 def test_a_task_makes_the_input_from_the_jittered_target():
-    seen = set()
-    for gray, photo in task_batches("colorize", photos_of(random_image(0, 40, 50))):
+    batches = task_batches("colorize", flip=True)
+    for gray, photo in batches:
         assert (gray.shape, photo.shape) == ((1, 16, 24, 1), (1, 16, 24, 3))
         assert np.abs(gray[..., 0] - photo @ [0.299, 0.587, 0.114]).max() < 0.6 / 127.5
-        seen.add(photo.tobytes())
-    assert len(seen) == 6
+    assert len({photo.tobytes() for _, photo in batches}) == 6
 
 
 @pytest.mark.parametrize(("task", "settings"), [("denoise", {"sigma": 25.0}), ("inpaint", {"share": 0.2})])
 def test_a_task_draws_afresh_by_seed_and_example(task, settings):
-    fixed = dict(photos=photos_of(random_image(0, 16, 24)), flip=False, **settings)  # no jitter: only the task draws
-    first = task_batches(task, **fixed)
-    assert len({photo.tobytes() for _, photo in first}) == 1
-    assert len({made.tobytes() for made, _ in first}) == 6
-    later = task_batches(task, start_step=4, **fixed)
-    np.testing.assert_array_equal([made for made, _ in later], [made for made, _ in first[4:]])
-    other = task_batches(task, seed=4, **fixed)
-    assert not {made.tobytes() for made, _ in first} & {made.tobytes() for made, _ in other}
+    first, later, other = (
+        [made.tobytes() for made, _ in task_batches(task, **options, **settings)]
+        for options in ({}, {"start_step": 4}, {"seed": 4})
+    )
+    assert len({*first}) == 6
+    assert later == first[4:]
+    assert not {*first} & {*other}
 
 
 def test_validation_photos_have_the_same_input_each_time():
-    photos = photos_of(*(random_image(number, 18, 26) for number in range(4)))
+    photos = Pairs([*"abcd"], lambda i: (random_image(i, 18, 26),), ("target",))
 
     def noise(pairs):
         options = dict(batch_size=1, crop_size=(16, 24), make_input=input_maker("denoise", SIDES.target, sigma=25.0))
         return [(made - photo).numpy().tobytes() for made, photo in validation_batches(pairs, SIDES, **options)]
 
     once = noise(photos)
-    assert noise(photos) == once
-    assert len({*once}) == 4
+    assert noise(photos) == once and len({*once}) == 4
     assert noise(photos.spread(2)) == once[::2]  # whichever other photos there are

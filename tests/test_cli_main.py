@@ -3,16 +3,9 @@ import subprocess
 import sys
 
 import pytest
-from conftest import REPOSITORY
+from helpers import REPOSITORY
 
-from tf_pix2pix import __version__
 from tf_pix2pix.cli.main import COMMANDS, main
-
-
-def run_python(*words):
-    done = subprocess.run([sys.executable, *words], cwd=REPOSITORY, capture_output=True, text=True)
-    assert (done.returncode, done.stderr) == (0, "")
-    return done.stdout
 
 
 @pytest.mark.parametrize("words", [[], ["-h"], ["--help"]])
@@ -40,29 +33,27 @@ def test_an_unknown_command_is_one_line(word, guess, capsys):
     assert capsys.readouterr().err == expected
 
 
-def test_version_as_python_m_tf_pix2pix():
-    assert run_python("-m", "tf_pix2pix", "--version") == f"tf_pix2pix {__version__}\n"
-
-
-@pytest.mark.parametrize("script", ["run_train.py", "run_export.py"])
-def test_the_scripts_are_the_commands(script, capsys):
-    assert main(["pix2pix", script.removeprefix("run_").removesuffix(".py"), "--help"]) == 0
-    assert run_python(script, "--help") == capsys.readouterr().out
+@pytest.mark.parametrize(
+    ("started", "command"),
+    [("-m tf_pix2pix --version", "--version"), ("run_train.py -h", "train -h"), ("run_export.py -h", "export -h")],
+)
+def test_scripts_and_python_m_are_the_command(started, command, capsys):
+    assert main(["pix2pix", *command.split()]) == 0
+    done = subprocess.run([sys.executable, *started.split()], cwd=REPOSITORY, capture_output=True, text=True)
+    assert (done.returncode, done.stdout, done.stderr) == (0, capsys.readouterr().out, "")
 
 
 def test_help_and_wrong_flags_load_no_tensorflow():
-    lines = [
-        "import sys",
-        "from tf_pix2pix.cli.main import COMMANDS, main",
-        "for command in COMMANDS: main(['x', command, '--help'])",
-        "print('tensorflow' in sys.modules)",
-        "for command in COMMANDS: main(['x', command, '--unknown'])",
-        "print('tensorflow' in sys.modules)",
-    ]
-    done = subprocess.run(
-        [sys.executable, "-c", "\n".join(lines)], cwd=REPOSITORY, capture_output=True, text=True, check=True
-    )
-    assert [line for line in done.stdout.splitlines() if line in ("True", "False")] == ["False", "False"]
+    script = """
+import sys
+from tf_pix2pix.cli.main import COMMANDS, main
+for word in ("--help", "--unknown"):
+    for command in COMMANDS:
+        main(["x", command, word])
+print("tensorflow" in sys.modules)
+"""
+    done = subprocess.run([sys.executable, "-c", script], cwd=REPOSITORY, capture_output=True, text=True, check=True)
+    assert done.stdout.splitlines()[-1] == "False"
     errors = done.stderr.splitlines()
     assert len(errors) == len(COMMANDS)
     assert sum(line.startswith("error: unknown flag --unknown; ") for line in errors) == len(COMMANDS) - 1

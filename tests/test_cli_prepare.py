@@ -1,8 +1,9 @@
 import pytest
-from conftest import random_picture, write_picture
+from helpers import random_image, write_image
 from PIL import Image
 
 from tf_pix2pix.cli.prepare import OPERATIONS, main
+from tf_pix2pix.datasets import load_pairs
 
 
 @pytest.fixture
@@ -27,33 +28,24 @@ def test_help_lists_every_operation_or_one(run):
 
 
 def test_operations_can_be_chained(run, side_by_side_folder, tmp_path):
-    """Each with its flags; the last result is a data set."""
-    steps = [
+    """Each with its flags; the result of shards is a data set."""
+    for operation, *folders, flags in (
         ("cut", side_by_side_folder, "--sides=x,y"),
-        ("resize", tmp_path / "cut", "--size=8x6", "--resize_a=nearest"),
-        ("split", tmp_path / "resize", "--counts=rest,2,1", "--group=^([0-9])", "--seed=3", "--hard_link"),
-        ("combine", tmp_path / "split"),
+        ("resize", tmp_path / "cut", "--size=8x6 --resize_a=nearest"),
+        ("split", tmp_path / "resize", "--counts=rest,2,1 --group=^([0-9]) --seed=3 --hard_link"),
+        ("combine", tmp_path / "split" / "train" / "x", tmp_path / "split" / "train" / "y", "--quality=90"),
+        ("combine", tmp_path / "split", "--overwrite"),
         ("shards", tmp_path / "combine", "--shard_mb=1"),
-    ]
-    for operation, folder, *flags in steps:
-        code, out, err = run(operation, folder, *flags, f"--output={tmp_path / operation}")
+    ):
+        code, out, err = run(operation, *folders, *flags.split(), f"--output={tmp_path / operation}")
         assert (code, err) == (0, "")
     assert f"10 pairs in 3 shards in {tmp_path}/shards; train with --dataset={tmp_path}/shards" in out
-    from tf_pix2pix.datasets import load_pairs
-
     splits = load_pairs(str(tmp_path / "shards"))
     assert [len(splits[split]) for split in ("train", "val", "test")] == [7, 2, 1]
     assert splits["train"].read(0)[0].shape == (8, 6, 3)
-    code, _, err = run("combine", tmp_path / "cut" / "x", tmp_path / "cut" / "y", f"--output={tmp_path}/again")
-    assert (code, err) == (0, "")
     code, _, err = run("resize", tmp_path / "cut" / "x", "--size=8x6", "--photos", f"--output={tmp_path}/photos")
     with Image.open(tmp_path / "photos" / "0.png") as photo:
         assert (code, err, photo.size) == (0, "", (6, 8))
-
-
-def test_folders_whose_order_changes_the_direction_are_reported(run, side_by_side_folder, tmp_path):
-    code, out, _ = run("cut", side_by_side_folder, "--sides=photo,label", f"--output={tmp_path}/out")
-    assert "train with --input_dir=photo --target_dir=label" in out
 
 
 @pytest.mark.parametrize(
@@ -62,31 +54,16 @@ def test_folders_whose_order_changes_the_direction_are_reported(run, side_by_sid
         ([], "the operation is missing; choose one of combine, cut, resize, split, shards"),
         (["spilt"], "unknown operation spilt; did you mean split? choose one of combine, "),
         (["cut", "IN"], "--output is missing"),
-        (["cut", "--output=OUT"], "cut requires one folder, not 0"),
         (["cut", "IN", "IN", "--output=OUT"], "cut requires one folder, not 2"),
         (["combine", "a", "b", "c", "--output=OUT"], "combine requires one folder or two, not 3"),
         (["cut", "IN", "--output=OUT", "--quality=101"], "--quality=101: must be at most 100"),
-        (["cut", "IN", "--output=OUT", "--sides=a"], "--sides=a: must be two folder names"),
         (["cut", "IN", "--output=OUT", "--sides=a,../b"], "--sides=a,../b: must be two folder names"),
-        (["cut", "IN", "--output=OUT", "--fractions=1"], "unknown flag --fractions; --help lists the flags"),
         (["cut", "nowhere", "--output=OUT"], "nowhere"),
         (["resize", "IN", "--output=OUT"], "resize requires --size or --longest_side, one of them"),
-        (["resize", "IN", "--output=OUT", "--size=4", "--longest_side=4"], "resize requires --size or --longest_side"),
-        (["resize", "IN", "--output=OUT", "--size=0x4"], "--size=0x4: must be at least 1"),
-        (["resize", "IN", "--output=OUT", "--size=4", "--resize_a=best"], "--resize_a=best: must be one of"),
-        (
-            ["resize", "IN", "--output=OUT", "--size=4", "--photos", "--resize_b=nearest"],
-            "--resize_b does not work with --photos",
-        ),
+        (["resize", "IN", "--output=OUT", "--size=4", "--photos", "--resize_b=nearest"], "--resize_b does not work"),
         (["split", "IN", "--output=OUT", "--fractions=1", "--seed=2"], "--fractions=1: must be two or three numbers"),
-        (["split", "IN", "--output=OUT", "--fractions=a,b"], "--fractions=a,b: must be two or three numbers"),
         (["split", "IN", "--output=OUT", "--fractions=.5,.5", "--counts=5,5"], "--fractions and --counts both set"),
-        (["split", "IN", "--output=OUT", "--input_dir=a"], "--input_dir requires --target_dir"),
-        (
-            ["shards", "IN", "--output=OUT", "--photos", "--input_dir=a", "--target_dir=b"],
-            "--photos does not work with",
-        ),
-        (["shards", "IN", "--output=OUT", "--shard_mb=0"], "--shard_mb=0: must be at least 1"),
+        (["shards", "IN", "--output=OUT", "--photos", "--input_dir=a", "--target_dir=b"], "--photos does not work"),
         (["shards", "IN", "--output=IN/shards"], "choose another"),
     ],
 )
@@ -99,16 +76,11 @@ def test_wrong_usage_is_one_line_and_writes_nothing(run, side_by_side_folder, tm
     assert sorted(tmp_path.rglob("*")) == before
 
 
-def test_unreadable_images_are_one_line(run, side_by_side_folder, tmp_path):
+def test_unusable_images_are_one_line(run, side_by_side_folder, tmp_path):
     (side_by_side_folder / "3.png").write_bytes(b"nonsense")
-    write_picture(side_by_side_folder / "4.png", random_picture(0, 5, 5))
-    code, out, err = run("resize", side_by_side_folder, "--size=4", f"--output={tmp_path}/out")
+    write_image(side_by_side_folder / "4.png", random_image(0, 5, 5))
+    write_image(side_by_side_folder / "10.png", random_image(0, 4, 8, 4)).rename(side_by_side_folder / "10.jpg")
+    code, _, err = run("cut", side_by_side_folder, "--quality=80", f"--output={tmp_path}/out")
     assert (code, len(err.splitlines())) == (2, 1)
     assert all(f"{side_by_side_folder}/{name}.png: " in err for name in (3, 4)) and "5 pixels wide" in err
-
-
-def test_transparent_images_cannot_become_jpegs(run, tmp_path):
-    write_picture(tmp_path / "in" / "1.png", random_picture(0, 4, 8, 4))
-    (tmp_path / "in" / "1.png").rename(tmp_path / "in" / "1.jpg")
-    code, _, err = run("cut", tmp_path / "in", "--quality=80", f"--output={tmp_path}/out")
-    assert (code, "A/1.jpg" in err, "transparen" in err, len(err.splitlines())) == (2, True, True, 1)
+    assert "A/10.jpg" in err and "transparen" in err

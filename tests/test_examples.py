@@ -1,5 +1,3 @@
-from concurrent.futures import ThreadPoolExecutor
-
 import numpy as np
 import pytest
 from helpers import random_image
@@ -46,10 +44,7 @@ def test_fits(fit, shape):
     ("image", "message"),
     [
         (random_image(0, 8, 8, 4), "file1: transparency does not fit into 3 channels"),
-        (
-            random_image(0, 7, 8),
-            r"file1: 7x8 is smaller than the crop's 8x8 \(height x width\); --fit=cover enlarges it",
-        ),
+        (random_image(0, 7, 8), r"file1: 7x8 is smaller than the crop's 8x8 .*; --fit=cover enlarges it"),
         (InputError("b.png: damaged"), "^b.png: damaged"),
     ],
 )
@@ -84,15 +79,3 @@ def test_as_many_examples_are_kept_as_the_cache_holds(cache_bytes, kept, parts):
         np.testing.assert_array_equal(example[-1], random_image(index, 8, 16)[:, 8:])
     if kept == 3:
         assert all(image.base is None for image in examples.read(0))  # a view would keep the whole image in memory
-
-
-def test_threads_share_the_cache():
-    pairs = Pairs([*"abcdefgh"], lambda index: (random_image(index, 8, 8),) * 2)
-    examples = prepare_examples(pairs, RGB_SIDES, size=(8, 8), cache_bytes=4 * 384)
-    with ThreadPoolExecutor(8) as pool:
-        made = list(pool.map(lambda i: examples.read(i % 8), range(400)))
-    for number, (a, b) in enumerate(made):
-        np.testing.assert_array_equal(a, random_image(number % 8, 8, 8))
-        np.testing.assert_array_equal(a, b)
-    kept = sum(examples.read(index)[0] is examples.read(index)[0] for index in range(8))
-    assert kept == 4

@@ -2,12 +2,11 @@ import importlib.util
 import io
 import re
 import struct
-import warnings
 
 import numpy as np
 import pytest
 import tifffile
-from helpers import encode, random_deep, random_image, with_chunk
+from helpers import difference, encode, random_deep, random_image, with_chunk
 from PIL import Image
 
 from tf_pix2pix import files, images
@@ -28,22 +27,14 @@ def npy(array) -> bytes:
     return file.getvalue()
 
 
-@pytest.mark.parametrize("file_format", ["PNG", "BMP"])
-@pytest.mark.parametrize("channels", [1, 3])
-def test_lossless_files_return_their_pixels(file_format, channels):
-    image = random_image(0, 6, 9, channels)
-    file = encode(Image.fromarray(image[:, :, 0] if channels == 1 else image), file_format)
-    np.testing.assert_array_equal(images.decode(file), image)
-
-
 @pytest.mark.parametrize(
-    ("file_format", "options"), [("WEBP", {"lossless": True}), ("GIF", {}), ("JPEG", {"quality": 95})]
+    ("file_format", "options", "tolerance"),
+    [("BMP", {}, 0), ("WEBP", {"lossless": True}, 0), ("GIF", {}, 3), ("JPEG", {"quality": 95}, 3)],
 )
-def test_lossy_formats_are_read(file_format, options):
-    gradient = np.broadcast_to(np.arange(0, 240, 6, dtype=np.uint8)[:, None, None], (40, 40, 3))
-    decoded = images.decode(encode(Image.fromarray(gradient), file_format, **options))
-    assert decoded.shape == (40, 40, 3)
-    assert np.abs(decoded.astype(int) - gradient).max() <= 3  # JPEG's own error at this quality on a ramp
+def test_formats_that_are_only_read(file_format, options, tolerance):
+    ramp = np.broadcast_to(np.arange(0, 240, 6, dtype=np.uint8)[:, None, None], (40, 40, 3))
+    decoded = images.decode(encode(Image.fromarray(ramp), file_format, **options))
+    assert difference(decoded, ramp) <= tolerance
 
 
 def test_every_mode_becomes_gray_rgb_or_rgba():
@@ -79,14 +70,12 @@ def test_written_files_return_their_pixels(tmp_path, file_format, depth, channel
 
 def test_a_file_is_written_whole_or_not_at_all(tmp_path, monkeypatch):
     image = random_image(4, 7, 5, 1)
-    images.write_png(tmp_path / "a.any", image)
-    np.testing.assert_array_equal(images.decode((tmp_path / "a.any").read_bytes()), image)
     with pytest.raises(ValueError, match="PNG cannot store float32; write NPY or TIFF"):
         images.write(tmp_path / "b.png", image.astype(np.float32))
     with monkeypatch.context() as patch, pytest.raises(OSError, match="disk full"):
         patch.setattr(files.os, "replace", lambda *paths: (_ for _ in ()).throw(OSError("disk full")))
         images.write_png(tmp_path / "c.png", image)
-    assert [path.name for path in tmp_path.iterdir()] == ["a.any"]
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_transparency_of_16_bits_becomes_alpha():
@@ -125,7 +114,7 @@ TILED = np.tile(DEEP, (4, 4, 1))
 EIGHT_BITS = (DEEP // 257).astype(np.uint8)
 QUANTIZED = Image.fromarray(EIGHT_BITS[:, :, 0]).quantize(4)
 GRAY_ALPHA = dict(photometric="minisblack", planarconfig="contig", extrasamples=["unassalpha"])
-TIFFS = {
+STORED = {
     "uncompressed": (tiff(DEEP, photometric="rgb"), DEEP),
     "separate planes": (tiff(np.moveaxis(DEEP, 2, 0), photometric="rgb", planarconfig="separate"), DEEP),
     "big-endian": (tiff(DEEP, photometric="rgb", byteorder=">"), DEEP),
@@ -139,30 +128,19 @@ TIFFS = {
     "8 bits": (tiff(EIGHT_BITS, photometric="rgb"), EIGHT_BITS),
     "palette": (encode(QUANTIZED, "TIFF"), np.asarray(QUANTIZED.convert("RGB"))),
     "1 bit": (encode(Image.fromarray(GRAY > 2**15), "TIFF"), (DEEP[:, :, :1] > 2**15) * 255),
+    "array of bits": (npy(np.eye(3, 4, dtype=bool)), 255 * np.eye(3, 4)[:, :, np.newaxis]),
+    "big-endian array": (npy(GRAY.astype(">u2")), DEEP[:, :, :1]),
+    "int64 array": (npy(SIGNED.astype(np.int64)), SIGNED),
     "8-bit LZW": (encode(Image.fromarray(EIGHT_BITS), "TIFF", compression="tiff_lzw"), EIGHT_BITS),
 }
 
 
-@pytest.mark.parametrize("name", TIFFS)
-def test_every_kind_of_tiff_is_read(name):
-    file, expected = TIFFS[name]
-    np.testing.assert_array_equal(images.decode(file), expected)
-
-
-@pytest.mark.parametrize(
-    ("array", "expected"),
-    [
-        (np.eye(3, 4, dtype=bool), 255 * np.eye(3, 4)),
-        (np.arange(12, dtype=">u2").reshape(3, 4), np.arange(12).reshape(3, 4)),
-        (np.arange(12, dtype=np.int64).reshape(3, 4) - 6, np.arange(12.0).reshape(3, 4) - 6),
-        (np.linspace(0, 1, 12, dtype=np.float16).reshape(3, 4), np.linspace(0, 1, 12, dtype="f2").reshape(3, 4)),
-    ],
-)
-def test_arrays_of_other_types_become_one_of_the_depths(array, expected):
-    decoded = images.decode(npy(array))
-    assert decoded.dtype.name in images.DEPTHS
-    assert decoded.dtype.isnative
-    np.testing.assert_array_equal(decoded[:, :, 0], expected)
+@pytest.mark.parametrize("name", STORED)
+def test_every_kind_of_tiff_and_array_is_read(name):
+    file, expected = STORED[name]
+    decoded = images.decode(file)
+    assert decoded.dtype.name in images.DEPTHS and decoded.dtype.isnative
+    np.testing.assert_array_equal(decoded, expected)
 
 
 def claim_size(data: bytes, side: int) -> bytes:
@@ -175,21 +153,16 @@ def claim_size(data: bytes, side: int) -> bytes:
 
 PHOTO = Image.fromarray(random_image(3, 64, 64))
 HUGE_HEADER = with_chunk(bytes(33), b"IHDR", struct.pack(">IIBBBBB", 60000, 60000, 8, 2, 0, 0, 0))[33:]
-UNKNOWN = "not a PNG, JPEG, BMP, GIF, WebP, TIFF or NPY image"
 
 
 @pytest.mark.parametrize(
     ("data", "message"),
     [
         (b"", "the file is empty; replace it"),
-        (b"text", UNKNOWN),
-        (encode(Image.new("RGB", (4, 4)), "PPM"), UNKNOWN),
-        (encode(PHOTO)[:3000], r"damaged or truncated \(.*\); replace it"),
+        (b"text", "not a PNG, JPEG, BMP, GIF, WebP, TIFF or NPY image"),
         (encode(PHOTO, "JPEG")[:1500], "damaged or truncated"),
         (images.encode(random_deep(0, 20, 20, 3))[:-500], "damaged or truncated"),
-        (npy(np.zeros((30, 40)))[:-1], "damaged or truncated"),
         (npy(np.array([[None]])), r"damaged or truncated \(Object arrays cannot be loaded"),
-        (tiff(random_deep(0, 20, 20, 3), photometric="rgb")[:-500], "damaged or truncated"),
         (tiff(random_deep(0, 20, 20, 3), photometric="rgb", compression="zlib")[:-500], "damaged or truncated"),
         (
             tiff(GRAY).replace(struct.pack("<HHII", 279, 4, 1, GRAY.nbytes), struct.pack("<HHII", 279, 4, 1, 0)),
@@ -202,19 +175,15 @@ UNKNOWN = "not a PNG, JPEG, BMP, GIF, WebP, TIFF or NPY image"
         ),
         (npy(np.zeros(5)), r"an array of shape \[5\] is not an image; save height x width x 1, 3 or 4"),
         (npy(np.zeros((3, 4, 2))), r"an array of shape \[3, 4, 2\]"),
-        (npy(np.zeros((2, 3, 4, 1))), r"an array of shape \[2, 3, 4, 1\]"),
         (npy(np.zeros((0, 4))), r"an array of shape \[0, 4\]"),
         (npy(np.float32(3)), r"an array of shape \[\]"),
         (npy(np.zeros((3, 4), complex)), "values of complex128 are not supported; save real numbers"),
-        (npy(np.full((3, 4), np.nan)), "some values are not finite"),
         (npy(np.full((3, 4), 1e300)), "some values are not finite, or too large for float32; remove them"),
         (npy(np.full((3, 4), 2**24 + 1)), "some int64 values are not exact in float32; save them as floats"),
         (
             tiff(random_deep(0, 4, 4, 4), photometric="rgb", extrasamples=["assocalpha"]),
             r"TIFF of 4 channels of 16 bits \(RGB, premultiplied alpha\) is not supported; save it as gray, RGB or",
         ),
-        (tiff(random_deep(0, 4, 4, 4), photometric="separated"), r"TIFF of 4 channels of 16 bits \(SEPARATED\)"),
-        (tiff(random_deep(0, 4, 4, 5), photometric="minisblack", planarconfig="contig"), "TIFF of 5 channels of 16"),
         (encode(Image.new("LAB", (4, 4)), "TIFF"), "pixels of mode LAB are not supported; save it as gray, RGB or"),
     ],
     ids=lambda value: value[:30] if isinstance(value, str) else "",
@@ -235,6 +204,7 @@ def test_a_tiff_compression_names_the_package_that_reads_it():
 
 
 @pytest.mark.parametrize("name", ["PNG", "JPEG", "BMP", "WEBP", "16-bit png", "16-bit tiff", "16-bit npy"])
+@pytest.mark.filterwarnings("ignore")  # Pillow's, about the damaged metadata
 def test_damaged_files_are_decoded_or_raise_value_error(name):
     """Libraries raise nearly anything for damaged metadata; only ValueError may pass."""
     if name.startswith("16-bit "):
@@ -243,18 +213,14 @@ def test_damaged_files_are_decoded_or_raise_value_error(name):
         exif = Image.Exif()
         exif[ORIENTATION], exif[0x010F], exif[0x8769] = 6, "maker", {0x9003: "2020:01:01 00:00:00", 0x829A: 0.01}
         options = {} if name == "BMP" else {"exif": exif}
-        whole, trials = encode(Image.fromarray(random_image(9, 20, 30)), name, **options), 1500
-    rng = np.random.default_rng(0)
-    refused = 0
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # Pillow's, about the damaged metadata
-        for _ in range(trials):
-            damaged = bytearray(whole)
-            for position in rng.integers(0, min(len(whole), 400), rng.integers(1, 4)):
-                damaged[position] ^= 1 << rng.integers(8)
-            try:
-                assert images.decode(bytes(damaged)).dtype.name in images.DEPTHS
-            except ValueError:
-                refused += 1
-    assert refused > 0
-    assert refused < trials or name == "16-bit png"  # in which every byte is checked
+        whole, trials = encode(Image.fromarray(random_image(9, 20, 30)), name, **options), 1000
+    rng, refused = np.random.default_rng(0), 0
+    for _ in range(trials):
+        damaged = bytearray(whole)
+        for position in rng.integers(0, min(len(whole), 400), rng.integers(1, 4)):
+            damaged[position] ^= 1 << rng.integers(8)
+        try:
+            assert images.decode(bytes(damaged)).dtype.name in images.DEPTHS
+        except ValueError:
+            refused += 1
+    assert refused > 0 and (refused < trials or name == "16-bit png")  # in which every byte is checked

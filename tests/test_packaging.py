@@ -8,7 +8,7 @@ import sys
 import venv
 import zipfile
 
-from conftest import REPOSITORY
+from helpers import REPOSITORY
 
 
 def test_the_one_console_script_is_the_command():

@@ -2,7 +2,7 @@
 
 import configparser
 
-from conftest import REPOSITORY
+from helpers import REPOSITORY
 from packaging.requirements import Requirement
 from packaging.version import Version
 

@@ -42,17 +42,14 @@ def resolved(*inputs, targets=None, val=None, saved=None, uniform=False, **field
     return resolve(settings, {"train": train, "val": look("val", val, val, settings) if val else train}, saved)
 
 
-def test_sides_are_as_the_images_are():
+def test_sides_are_as_the_images_are_or_as_asked_for():
     assert resolved(DEEP, targets=[RGB]) == Sides(Side(1, "uint16"), Side(3))
     assert resolved(RGB, resize_a="nearest") == Sides(Side(3, resize="nearest"), Side(3))
     assert resolved(RGB, resize_a="nearest", direction="BtoA") == Sides(Side(3), Side(3, resize="nearest"))
-
-
-def test_sides_are_as_asked_for():
+    assert resolved(GRAY, RGB, task="colorize") == Sides(Side(1), Side(3))  # some gray photos suit every task
     fields = dict(input_depth="uint16", output_depth="float32", output_range=(0, 10), input_channels=3)
-    assert resolved(GRAY, DEEP, targets=[FLOATS] * 2, **fields) == Sides(
-        Side(3, "uint16"), Side(1, "float32", (0.0, 10.0))
-    )
+    expected = Sides(Side(3, "uint16"), Side(1, "float32", (0.0, 10.0)))
+    assert resolved(GRAY, DEEP, targets=[FLOATS] * 2, **fields) == expected
 
 
 @pytest.mark.parametrize(
@@ -73,11 +70,7 @@ def test_channels_are_only_added(train, val, wanted, channels):
     [
         ([GRAY, RGB], {"input_channels": 1}, "--input_channels=1: train1 has 3 channels; leave out --input_channels"),
         ([RGBA], {"output_channels": 3}, "--output_channels=3: train0 has 4 channels; .*or convert the images"),
-        (
-            [FLOATS],
-            {"output_channels": 4},
-            "train0: floats of 1 channel, expected 4; save it with 4, or leave out --output_channels=4",
-        ),
+        ([FLOATS], {"output_channels": 4}, "train0: floats of 1 channel, .*, or leave out --output_channels=4"),
         ([FLOATS, random_deep(0, 8, 8, 4, "float32")], {}, "train0: floats of 1 channel, expected 4; save it with 4$"),
         (
             [GRAY, DEEP],
@@ -85,36 +78,23 @@ def test_channels_are_only_added(train, val, wanted, channels):
             "train0 has 8 bits a channel but train1 has 16 bits a channel; all input images need one depth: convert "
             "them, or widen 8 bits to 16 with --input_depth=uint16",
         ),
-        (
-            [DEEP, FLOATS],
-            {},
-            "train0 has 16 bits a channel but train1 has floats; all input images need one depth: convert them$",
-        ),
+        ([DEEP, FLOATS], {}, "train0 has 16 bits a channel but train1 has floats; .* need one depth: convert them$"),
         (
             [DEEP],
             {"input_depth": "uint8"},
-            "--input_depth=uint8: train0: 16 bits a channel, expected 8 bits a channel; save it as an 8-bit image, or "
-            "leave out --input_depth",
+            "--input_depth=uint8: train0: 16 bits a channel, .* as an 8-bit image, or leave out --input_depth",
         ),
-        ([DEEP], {"input_depth": "float32", "input_range": (0, 1)}, "--input_depth=float32: train0: 16 bits a channel"),
-        ([FLOATS * 0 + 7], {}, "all input images have the single value 7; set --input_range=LOW,HIGH"),
-        (
-            [random_deep(0, 8, 8, 4)],
-            {"input_range": (0, 4095)},
-            "--input_range: alpha channels always use all values; leave it out for RGBA images",
-        ),
+        ([FLOATS * 0 + 7], {}, "all input images have the single value 7; give --input_range=LOW,HIGH"),
+        ([random_deep(0, 8, 8, 4)], {"input_range": (0, 4095)}, "--input_range: alpha channels always use all values"),
         ([DEEP], {"input_range": (0, 70000)}, "--input_range=0,70000: LOW must be below HIGH, both within 0,65535"),
+        ([DEEP], {"input_encoding": "onehot"}, "1 of 1 train pairs .*16 bits a channel: a palette requires .* 8 bits"),
+        ([GRAY], {"val": [DEEP]}, "val0 has 16 bits a channel but train0 has 8 bits a channel"),
     ],
 )
 def test_what_does_not_fit_is_refused(images, fields, message):
     targets = [GRAY] * len(images) if not any(name.startswith("output") for name in fields) else None
     with pytest.raises(InputError, match=message):
         resolved(*images, targets=targets, **fields)
-
-
-def test_depths_of_both_splits_are_compared():
-    with pytest.raises(InputError, match="val0 has 16 bits a channel but train0 has 8 bits a channel"):
-        resolved(GRAY, val=[DEEP])
 
 
 def test_the_range_of_floats_is_that_of_the_training_images(capsys):
@@ -131,24 +111,17 @@ def test_unused_values_of_16_bits_are_reported(capsys):
     expected = f"no 16-bit input image has a value above {few.max()}; if that is the greatest they can have, --input_ra"
     assert expected in capsys.readouterr().out
     resolved(few, targets=[DEEP], input_range=(0, 4095))
-    resolved(*[few] * 30, targets=[DEEP] * 30, uniform=True)  # a sample does not tell
     assert capsys.readouterr().out == ""
 
 
-def test_bad_pairs_are_listed_and_up_to_so_many_skipped(capfd):
+def test_bad_pairs_are_listed_and_up_to_max_bad_images_skipped(capfd):
     pairs = [RGB, InputError("bad1.png: damaged"), RGB, InputError("bad3.png: empty")]
-    message = (
-        "2 of 4 train pairs cannot be used: bad1.png: damaged; bad3.png: empty. Fix or remove them, or skip them with "
-        "--max_bad_images=2"
-    )
+    message = "2 of 4 train pairs cannot be used: bad1.png: damaged; bad3.png: empty. Fix or remove them, or skip them"
     for allowed in (0, 1):
-        with pytest.raises(InputError, match=message):
+        with pytest.raises(InputError, match=f"{message} with --max_bad_images=2"):
             resolved(*pairs, max_bad_images=allowed)
     resolved(*pairs, max_bad_images=2)
     assert "skipped 2 of 4 train pairs: bad1.png: damaged; bad3.png: empty" in capfd.readouterr().err
-
-
-def test_a_set_without_a_good_pair_cannot_be_skipped():
     with pytest.raises(InputError, match="30 of 30 train pairs cannot be used: .* and 10 more. Fix or remove them$"):
         resolved(*(InputError(f"bad{number}: x") for number in range(30)), max_bad_images=30)
 
@@ -162,24 +135,16 @@ def test_the_inputs_of_a_task_are_as_its_photos(capsys, task, channels):
 
 
 @pytest.mark.parametrize(
-    ("photos", "fields", "message"),
+    ("photo", "fields", "message"),
     [
-        ([FLOATS], {"task": "deblur", "output_depth": "uint16"}, "--output_depth=uint16: train0: floats, expected"),
-        ([RGB], {"task": "colorize", "input_channels": 3}, "--input_channels=3: colorize makes 1; leave it out"),
-        (
-            [GRAY, GRAY.repeat(3, 2)],
-            {"task": "colorize"},
-            "--task=colorize: requires color photos, but all are gray, such as train0; pass other photos or",
-        ),
+        (FLOATS, {"task": "deblur", "output_depth": "uint16"}, "--output_depth=uint16: train0: floats, expected"),
+        (RGB, {"task": "colorize", "input_channels": 3}, "--input_channels=3: colorize makes 1; leave it out"),
+        (GRAY, {"task": "colorize"}, "--task=colorize learns from photos in color, but all are gray, such as train0; "),
     ],
 )
-def test_photos_that_do_not_suit_the_task_are_refused(photos, fields, message):
+def test_photos_that_do_not_suit_the_task_are_refused(photo, fields, message):
     with pytest.raises(InputError, match=message):
-        resolved(*photos, **fields)
-
-
-def test_some_gray_photos_suit_every_task():
-    assert resolved(GRAY, RGB, task="colorize") == Sides(Side(1), Side(3))
+        resolved(photo, **fields)
 
 
 @pytest.fixture
@@ -211,13 +176,14 @@ def test_unknown_colors_are_reported_for_each_split(palette_file, capsys):
 
 
 def test_a_given_palette_gets_the_channels_of_the_images(palette_file):
-    grays = palette_file(0, 9)
-    fields = dict(input_encoding="onehot", palette=grays)
-    assert resolved(LABELS, targets=[RGB], **fields).input.palette.colors == ((0, 0, 0), (9, 9, 9))
-    assert resolved(GRAY, targets=[RGB], input_channels=4, **fields).input.palette.colors[1] == (9, 9, 9, 255)
-    message = "--palette=.*p.json: its colors are not gray, as the input images are; list gray colors"
-    with pytest.raises(InputError, match=message):
-        resolved(GRAY, targets=[RGB], input_encoding="onehot", palette=palette_file([0, 0, 1], [9, 9, 9]))
+    def found(image, *colors, **fields):
+        options = dict(targets=[RGB], input_encoding="onehot", palette=palette_file(*colors))
+        return resolved(image, **options | fields).input.palette.colors
+
+    assert found(LABELS, 0, 9) == ((0, 0, 0), (9, 9, 9))
+    assert found(GRAY, 0, 9, input_channels=4)[1] == (9, 9, 9, 255)
+    with pytest.raises(InputError, match="p.json: its colors are not gray, as the input images are; list gray colors"):
+        found(GRAY, [0, 0, 1], [9, 9, 9])
 
 
 def test_a_resumed_run_keeps_the_palette_that_it_found():
@@ -227,10 +193,3 @@ def test_a_resumed_run_keeps_the_palette_that_it_found():
     more[0, 0] = 1
     assert resolved(more, saved=first, **fields) == first
     assert len(resolved(more, **fields).input.palette.colors) == 3
-
-
-def test_label_maps_of_16_bits_are_bad_pairs():
-    with pytest.raises(
-        InputError, match="1 of 1 train pairs .*train0: 16 bits a channel: a palette requires .* 8 bits"
-    ):
-        resolved(DEEP, targets=[RGB], input_encoding="onehot")

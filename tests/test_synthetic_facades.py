@@ -6,9 +6,7 @@ import numpy as np
 import pytest
 
 from tf_pix2pix.datasets import synthetic_facades
-from tf_pix2pix.datasets.synthetic_facades import CLASSES, PALETTE, design, facade, label_map, load, render
-
-CLASS_OF = {name: number for number, name in enumerate(CLASSES)}
+from tf_pix2pix.datasets.synthetic_facades import CLASSES, design, facade, label_map, load, render
 
 
 def building(index):
@@ -30,93 +28,36 @@ def test_seed_and_index_decide_the_building(other):
 
 
 def test_splits_have_no_common_building():
-    splits = load(size=(32, 32))
+    splits = load(size=(40, 56), seed=3)
     assert {name: len(pairs) for name, pairs in splits.items()} == {"train": 400, "val": 40, "test": 40}
     assert splits["train"].names[17] == "synthetic_facades/train/17"
-    assert all(pairs.uniform for pairs in splits.values())
     assert len({index for indices in synthetic_facades.SPLITS.values() for index in indices}) == 480
-    read = [pairs.read(index) for pairs in splits.values() for index in (0, 1, 2, len(pairs) - 2, len(pairs) - 1)]
-    assert len({photo.tobytes() for photo, _ in read}) == len({labels.tobytes() for _, labels in read}) == 15
+    np.testing.assert_array_equal(splits["val"].read(7), facade(3, 407, (40, 56)))
     with pytest.raises(IndexError):
         splits["test"].read(40)
 
 
-def test_load_returns_the_photo_and_the_labels_of_the_given_size():
-    photo, labels = load(size=(40, 56), seed=3)["val"].read(7)
-    expected = facade(3, 407, (40, 56))
-    np.testing.assert_array_equal(photo, expected[0])
-    np.testing.assert_array_equal(labels, expected[1])
-
-
-def test_labels_have_the_colors_of_the_cmp_database():
-    steps = [(0, 0, 170), (0, 0, 255), (0, 85, 255), (0, 170, 255), (0, 255, 255), (85, 255, 170)]
-    steps += [(170, 255, 85), (255, 255, 0), (255, 170, 0), (255, 85, 0), (255, 0, 0), (170, 0, 0)]
-    assert [tuple(color) for color in PALETTE.tolist()] == steps
-    for index in range(3):
-        np.testing.assert_array_equal(facade(0, index, (96, 96))[1], PALETTE[label_map(building(index), (96, 96))])
-
-
-def test_every_class_occurs_and_most_classes_occur_in_most_buildings():
-    present = np.array([np.isin(np.arange(12), label_map(building(index), (128, 128))) for index in range(40)])
-    assert present.any(0).all()
-    assert (present.mean(0) > 0.3).all()  # the rarest (blinds, shops and pillars) are in more than half
-    assert np.median(present.sum(1)) >= 9
-
-
 @pytest.mark.parametrize("side", [64, 128])
 def test_a_building_is_the_same_at_all_sizes(side):
-    # Measured over 100 buildings: 0.94 of the pixels agree at 64 (0.86 at least) and 0.95 at 128 (0.91), because
-    # outlines fall between coarse pixels. With the labels of the next building 0.46 agree.
-    step = 256 // side
-    same, other, difference = [], [], []
+    # Over 100 buildings 0.94 of the pixels agree at 64 (0.86 at least) and 0.95 at 128 (0.91), because outlines fall
+    # between coarse pixels. The mean difference of photos is 9 of 255 at 64 and 8 at 128; between two buildings 40.
+    step, agreement, difference = 256 // side, [], []
     for index in range(4):
-        this, following = building(index), building(index + 1)
-        centers = label_map(this, (256, 256))[step // 2 :: step, step // 2 :: step]
-        same.append((centers == label_map(this, (side, side))).mean())
-        other.append((centers == label_map(following, (side, side))).mean())
-        averaged = render(this, (256, 256)).reshape(side, step, side, step, 3).mean((1, 3))
-        difference.append(np.abs(averaged - render(this, (side, side))).mean())
-    assert np.mean(same) > 0.92 and min(same) > 0.84
-    assert np.mean(other) < 0.7
-    assert np.mean(difference) < 15  # of 255: measured 9 at 64 and 8 at 128; between two buildings 40
+        centers = label_map(building(index), (256, 256))[step // 2 :: step, step // 2 :: step]
+        agreement.append((centers == label_map(building(index), (side, side))).mean())
+        averaged = render(building(index), (256, 256)).reshape(side, step, side, step, 3).mean((1, 3))
+        difference.append(np.abs(averaged - render(building(index), (side, side))).mean())
+    assert np.mean(agreement) > 0.92 and min(agreement) > 0.84
+    assert np.mean(difference) < 15
 
 
 @pytest.mark.parametrize("size", [(48, 80), (80, 48), (32, 32), (33, 47), (143, 200)])
 def test_any_size(size):
     for index in range(5):
         photo, labels = facade(0, index, size)
-        assert photo.shape == labels.shape == (*size, 3)
-        assert photo.dtype == labels.dtype == np.uint8
+        assert photo.shape == labels.shape == (*size, 3) and photo.dtype == labels.dtype == np.uint8
         present = {CLASSES[number] for number in np.unique(label_map(building(index), size))}
         assert {"background", "wall", "window", "door"} <= present
-
-
-def test_doors_and_shops_stand_on_the_ground_below_the_sky():
-    for index in range(30):
-        labels = label_map(building(index), (256, 256))
-        assert (labels[0] == CLASS_OF["background"]).all() and (labels[-1] == CLASS_OF["background"]).all()
-        street = np.flatnonzero((labels != CLASS_OF["background"]).any(1))[-1]
-        for name in ("door", "shop"):
-            columns = (labels == CLASS_OF[name]).any(0)
-            if name == "door" or columns.any():
-                assert columns.any() and (labels[street, columns] == CLASS_OF[name]).all()
-
-
-def test_photo_colors_depend_on_the_class():
-    means = {name: [] for name in CLASSES}  # RGB of each class in each building
-    for index in range(20):
-        labels, photo = label_map(building(index), (96, 96)), render(building(index), (96, 96))
-        for name, number in CLASS_OF.items():
-            if (labels == number).any():
-                means[name].append(photo[labels == number].mean(0))
-    red, green, blue = 0, 1, 2
-    mean = {name: np.mean(values, axis=0) for name, values in means.items()}
-    gray = {name: color.mean() for name, color in mean.items()}
-    assert mean["background"][blue] > mean["background"][red]  # mostly sky
-    assert mean["wall"][red] > mean["wall"][green] > mean["wall"][blue] + 10  # brick, ocher, sandstone
-    assert min(gray["sill"], gray["cornice"], gray["molding"], gray["pillar"]) > gray["wall"] + 25  # light trim
-    assert max(gray["door"], gray["shop"], gray["blind"]) < gray["window"] - 25
-    assert max(np.std(means["wall"], axis=0)) < 40  # walls differ moderately: measured about 25
 
 
 def test_edges_of_the_photo_lie_on_the_borders_of_the_labels():

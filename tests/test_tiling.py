@@ -4,7 +4,7 @@ import tracemalloc
 import numpy as np
 import pytest
 import tensorflow as tf
-from conftest import random_picture
+from helpers import random_image
 
 from tf_pix2pix.errors import RunError
 from tf_pix2pix.tiling import BLEND, OVERLAP, alignment, spans, tile_side, translate_tiled
@@ -41,50 +41,35 @@ def test_tiles_are_no_larger_than_their_number_requires():
     """An image slightly above the limit gets two tiles of little more than half its length, not two whole ones."""
     first, second = spans(272, 256, 16)
     assert (first.stop, second.start) == (176, 96)  # (272 + 64) / 2 = 168, up to a multiple of 16
-
-
-def test_the_border_of_a_tile_has_no_weight():
-    dropped = int(64 * OVERLAP * (1 - BLEND) / 2)
-    for first, second in zip(spans(500, 64), spans(500, 64)[1:], strict=False):
-        assert not first.weights[-dropped:].any()
-        assert not second.weights[:dropped].any()
+    assert [tile_side(pixels, 256) for pixels in (2**20, 2**20 - 1, 10)] == [1024, 768, 256]
 
 
 def test_tiles_are_blended_over_half_of_the_least_overlap():
-    """The weights of a tile fall as those of the next one rise."""
+    """The border of a tile has no weight, then the weights fall as those of the next tile rise."""
+    dropped = int(64 * OVERLAP * (1 - BLEND) / 2)
     for first, second in zip(spans(500, 64), spans(500, 64)[1:], strict=False):
         shared = first.stop - second.start
+        assert not first.weights[-dropped:].any() and not second.weights[:dropped].any()
         np.testing.assert_allclose(first.weights[-shared:], second.weights[:shared][::-1], atol=1e-6)
         assert ((second.weights[:shared] > 0) & (second.weights[:shared] < 1)).sum() == 8
 
 
-def test_the_largest_tile_within_the_limit():
-    assert tile_side(2**20, 256) == 1024
-    assert tile_side(2**20 - 1, 256) == 768
-    assert tile_side(10, 256) == 256
-
-
-def identity(tile):
-    return tile
-
-
 def test_tiles_are_put_together_exactly():
-    image = random_picture(0, 203, 150)
-    np.testing.assert_array_equal(translate_tiled(identity, image, spans(203, 64), spans(150, 48), None), image)
+    image = random_image(0, 203, 150)
     gray = translate_tiled(lambda tile: tile[..., :1], image, spans(203, 64), spans(150, 48), None)
     np.testing.assert_array_equal(gray, image[..., :1])
 
 
 def test_a_model_that_changes_the_size_is_refused():
     with pytest.raises(RunError, match="the model returned 29x64 pixels for a tile of 58x64; it must keep the size"):
-        translate_tiled(lambda tile: tile[:, ::2], random_picture(0, 100, 64), spans(100, 64), spans(64, 64), None)
+        translate_tiled(lambda tile: tile[:, ::2], random_image(0, 100, 64), spans(100, 64), spans(64, 64), None)
 
 
 def test_a_filter_smaller_than_the_dropped_border_gives_the_untiled_result():
     """A 7x7 filter with zero padding, as in the networks, reaches 3 pixels; tiles of 64 drop 4 at their borders."""
     kernel = np.random.default_rng(0).uniform(0, 2 / 49, (7, 7, 1, 1)).astype(np.float32)
     smooth = lambda tile: tf.nn.conv2d(tile, kernel, 1, "SAME").numpy()  # noqa: E731
-    image = random_picture(1, 200, 190, 1)
+    image = random_image(1, 200, 190, 1)
     whole = translate_tiled(smooth, image, spans(200, 200), spans(190, 190), None)
     tiled = translate_tiled(smooth, image, spans(200, 64), spans(190, 64), None)
     assert np.abs(whole.astype(int) - tiled).max() <= 1  # blending rounds differently
@@ -92,9 +77,8 @@ def test_a_filter_smaller_than_the_dropped_border_gives_the_untiled_result():
 
 def peak_memory_besides_the_result(height):
     image = np.zeros((height, 300, 3), np.uint8)
-    rows, columns = spans(height, 64), spans(300, 64)
     tracemalloc.start()
-    translate_tiled(identity, image, rows, columns, None)
+    translate_tiled(lambda tile: tile, image, spans(height, 64), spans(300, 64), None)
     peak = tracemalloc.get_traced_memory()[1] - image.nbytes
     tracemalloc.stop()
     return peak
@@ -107,13 +91,7 @@ def test_memory_does_not_grow_with_the_height():
 
 def test_without_blending_each_pixel_comes_from_one_tile():
     numbers = iter(range(1, 100))
-    whole = translate_tiled(
-        lambda tile: np.full(tile.shape, next(numbers) / 127.5 - 1, np.float32),
-        random_picture(0, 203, 150),
-        spans(203, 64, blended=False),
-        spans(150, 48, blended=False),
-        None,
-    )
-    assert {*np.unique(whole).tolist()} == set(range(1, next(numbers)))
-    for span in spans(203, 64, blended=False):
-        assert {*span.weights.tolist()} <= {0.0, 1.0}
+    rows, columns = (spans(*axis, blended=False) for axis in ((203, 64), (150, 48)))
+    number_tiles = lambda tile: np.full(tile.shape, next(numbers) / 127.5 - 1, np.float32)  # noqa: E731
+    whole = translate_tiled(number_tiles, random_image(0, 203, 150), rows, columns, None)
+    assert {*whole.flat} == set(range(1, next(numbers)))
