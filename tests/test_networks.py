@@ -134,8 +134,7 @@ def test_networks_that_cannot_be_built_are_refused_with_suggestions(build, messa
 @pytest.mark.parametrize(
     ("norm", "upsampling"), [("instance", "resize"), ("batch", "transpose"), ("none", "transpose")]
 )
-def test_generators_translate_rectangles_and_other_sizes(name, options):
-    norm, upsampling = options
+def test_generators_translate_rectangles_and_other_sizes(name, norm, upsampling):
     model = GENERATORS[name](1, 4, size=(32, 48), filters=2, norm=norm, upsampling=upsampling)
     for height, width in ((32, 48), (64, 80)):
         output = model(noise(2, height, width, 1), training=True)
