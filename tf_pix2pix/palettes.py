@@ -206,8 +206,7 @@ def _too_many(colors, counts, image_count, side):
 
 
 def _clear_colors(colors, counts):
-    """The colors with others close around them; the share of all pixels close to one; the same share outside the reach
-    of the most frequent color."""
+    """The colors with others close around; the share of pixels close to one, in all and beyond the commonest's reach."""
     free, clear, cores, reaches = counts.copy(), [], [], []
     while free.max() >= 0.001 * counts.sum():
         center = np.argmax(free)

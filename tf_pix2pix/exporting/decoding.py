@@ -21,8 +21,7 @@ def decode_or_refuse(
 ) -> tuple[tf.Tensor, tf.Tensor]:
     """Decodes an image file, or refuses it. Never raises, so that one bad file does not fail the rest of a batch.
 
-    An accepted image equals the one that training reads from the same file (images.decode, with_depth, with_channels).
-    Refused are:
+    An accepted image equals the one that training reads (images.decode, with_depth, with_channels). Refused are:
     - files whose headers declare more than max_pixels pixels, before memory is allocated for them;
     - transparency if channels is 1 or 3, and colors if channels is 1;
     - 16-bit files if depth is "uint8", and 8-bit files if depth is "uint16" and widen is False;
