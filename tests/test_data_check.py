@@ -384,7 +384,7 @@ def test_shards_are_checked_as_their_folder_is(clean, clean_report, tmp_path):
 def test_a_task_requires_photos(clean, tmp_path):
     for dataset, mask_dir, message in (
         ("facades", None, "--task=edges: requires a folder of plain photos, but facades has pairs"),
-        (clean, "m", "--mask_dir: requires pairs, but --task=edges plain photos"),
+        (clean, "m", "--mask_dir: requires pairs, but --task=edges requires plain photos"),
         (clean, None, "train: no images .* only its sub-folders a, b have"),
     ):
         with pytest.raises(InputError, match=message):

@@ -84,7 +84,7 @@ def test_channels_are_only_added(train, val, wanted, channels):
             {"input_depth": "uint8"},
             "--input_depth=uint8: train0: 16 bits a channel, .* as an 8-bit image, or leave out --input_depth",
         ),
-        ([FLOATS * 0 + 7], {}, "all input images have the single value 7; give --input_range=LOW,HIGH"),
+        ([FLOATS * 0 + 7], {}, "all input images have the single value 7; set --input_range=LOW,HIGH"),
         ([random_deep(0, 8, 8, 4)], {"input_range": (0, 4095)}, "--input_range: alpha channels always use all values"),
         ([DEEP], {"input_range": (0, 70000)}, "--input_range=0,70000: LOW must be below HIGH, both within 0,65535"),
         ([DEEP], {"input_encoding": "onehot"}, "1 of 1 train pairs .*16 bits a channel: a palette requires .* 8 bits"),
@@ -139,7 +139,7 @@ def test_the_inputs_of_a_task_are_as_its_photos(capsys, task, channels):
     [
         (FLOATS, {"task": "deblur", "output_depth": "uint16"}, "--output_depth=uint16: train0: floats, expected"),
         (RGB, {"task": "colorize", "input_channels": 3}, "--input_channels=3: colorize makes 1; leave it out"),
-        (GRAY, {"task": "colorize"}, "--task=colorize learns from photos in color, but all are gray, such as train0; "),
+        (GRAY, {"task": "colorize"}, "--task=colorize: requires color photos, but all are gray, such as train0; "),
     ],
 )
 def test_photos_that_do_not_suit_the_task_are_refused(photo, fields, message):
