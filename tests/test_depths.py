@@ -117,7 +117,7 @@ def test_exports_generate_the_16_bit_images(deep_run, tmp_path):
             generated = Translator.load(model).translate(image)
             assert (generated.dtype, generated.shape) == (np.uint16, image.shape)
             assert np.abs(expected - generated).max() <= DEEP_LEVELS
-        with pytest.raises(InputError, match="floats: a server accepts images of 8 or 16 bits"):
+        with pytest.raises(InputError, match="floats: a server accepts only images of 8 or 16 bits"):
             Translator.load(server.url).translate(image.astype(np.float32))
 
 

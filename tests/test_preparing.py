@@ -280,10 +280,10 @@ def test_a_folder_of_something_else_is_never_replaced(side_by_side_folder, tmp_p
 
     write_image(tmp_path / "mine" / "holiday.png", random_image(1, 4, 4))
     refused("mine: not empty", overwrite=False)
-    refused("mine: made by something else")
+    refused("mine: not made by pix2pix prepare")
     for text in ("", "[1]", "{}", '{"finished": true}'):  # somebody else's
         (tmp_path / "mine" / "prepare.json").write_text(text)
-        refused("mine: made by something else")
+        refused("mine: not made by pix2pix prepare")
     assert files(tmp_path / "mine") == ["holiday.png", "prepare.json"]
     refused("holiday.png is a file; choose another folder", tmp_path / "mine" / "holiday.png")
 
@@ -337,7 +337,7 @@ def test_pairs_that_do_not_match_are_refused(tmp_path):
 
     write_image(tmp_path / "in" / "a" / "1.png", random_image(1, 8, 9))
     write_image(tmp_path / "in" / "b" / "1.png", random_image(1, 9, 8))
-    sizes = r"a/1.png is 9x8 but .*b/1.png is 8x9 .*the command resize gives them one size"
+    sizes = r"a/1.png is 9x8 but .*b/1.png is 8x9 .*resize them first, with pix2pix prepare resize"
     refused([tmp_path / "in"], sizes)
     write_16_bits(tmp_path / "deep" / "a" / "1.png", 1, 1)
     write_image(tmp_path / "deep" / "b" / "1.png", random_image(1, 12, 16, 1))
