@@ -1,4 +1,4 @@
-"""What several test modules need: small runs, and pictures on the disk."""
+"""What several test modules need: small runs, and images on the disk."""
 
 import os
 
@@ -7,9 +7,7 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 import dataclasses
 
 import pytest
-from helpers import REPOSITORY, TINY, pillow_bicubic, random_deep  # noqa: F401, tests import them from here
-from helpers import random_image as random_picture
-from helpers import write_image as write_picture
+from helpers import REPOSITORY, TINY, random_image, write_image
 
 REAL_DATA = REPOSITORY.parent / "shared" / "datasets"
 
@@ -26,7 +24,7 @@ def pytest_collection_modifyitems(config, items):
 def side_by_side_folder(tmp_path):
     """Ten side-by-side PNGs of 40x40 pixels a side."""
     for number in range(10):
-        write_picture(tmp_path / "pairs" / f"{number}.png", random_picture(number, 40, 80))
+        write_image(tmp_path / "pairs" / f"{number}.png", random_image(number, 40, 80))
     return tmp_path / "pairs"
 
 
