@@ -192,7 +192,8 @@ def test_a_repeated_export_replaces_its_own_files(tiny_run, tiny_export, tmp_pat
         monkeypatch.setattr(exporting, "EXPORTERS", {"tflite": fake})
 
     file, other = tmp_path / "model-float32.tflite", tmp_path / "other.tflite"
-    file.write_bytes(own)
+    for path in (file, tmp_path / "model-int8.tflite"):
+        path.write_bytes(own)
     write(shifted(translate, 9))
     with pytest.raises(RunError, match="nothing was exported"):
         export(tiny_run, tmp_path, ["tflite"])
@@ -200,8 +201,11 @@ def test_a_repeated_export_replaces_its_own_files(tiny_run, tiny_export, tmp_pat
     write(translate)
     export(tiny_run, tmp_path, ["tflite"])
     assert file.read_bytes() == own + b"new"
-    replaced = [line for line in capsys.readouterr().out.splitlines() if line.startswith("replaced")]
-    assert replaced == [f"replaced in {tmp_path}: model-float32.tflite"]
+    lines = [line for line in capsys.readouterr().out.splitlines() if f" in {tmp_path}: " in line]
+    assert lines == [
+        f"{verb} in {tmp_path}: model-{name}.tflite"
+        for verb, name in (("replaced", "float32"), ("left unchanged", "int8"))
+    ]
     other.write_text("another's")
     with pytest.raises(InputError, match="holds other.tflite, which tf_pix2pix did not write; choose another"):
         export(tiny_run, tmp_path, ["tflite"])

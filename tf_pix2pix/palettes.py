@@ -206,7 +206,7 @@ def _too_many(colors, counts, image_count, side):
 
 
 def _clear_colors(colors, counts):
-    """The colors with others close around; the share of pixels close to one, in all and beyond the commonest's reach."""
+    """The colors with others close around; the share of pixels close to one, in all and beyond the commonest's."""
     free, clear, cores, reaches = counts.copy(), [], [], []
     while free.max() >= 0.001 * counts.sum():
         center = np.argmax(free)

@@ -50,4 +50,7 @@ def move(staging: Path, output: Path, rows: list[Row]) -> list[Row]:
         raise
     if replaced:
         print(f"replaced in {output}: {', '.join(path.name for path in replaced)}")
+    formats = {target.suffix for target in moved.values() if target.is_file()}
+    if left := [path.name for path in output.iterdir() if path.suffix in formats and path not in moved.values()]:
+        print(f"left unchanged in {output}: {', '.join(sorted(left))}")
     return [dataclasses.replace(row, path=moved[row.path]) for row in rows]
