@@ -200,13 +200,13 @@ def _too_many(colors, counts, image_count, side):
     clear, core, core_of_foreground = _clear_colors(colors.astype(np.int32), counts)
     if core < _NOISY or core_of_foreground < _NOISY_FOREGROUND:
         return InputError(f"{problem}; train without a palette, or list the label maps' colors with --palette=FILE")
-    problem = f"{problem}; they look like label maps with JPEG noise. List their colors in a JSON file for"
+    fix = "list their colors in a JSON file for --palette=FILE, and each pixel gets the nearest color"
     near = f"{core:.0%} of the pixels are near these: {json.dumps({'colors': clear})}"
-    return NoisyColors(f"{problem} --palette=FILE; each pixel then gets the nearest color. {near}", clear)
+    return NoisyColors(f"{problem}; they look like label maps with JPEG noise: {fix}. {near}", clear)
 
 
 def _clear_colors(colors, counts):
-    """The colors with others close around; the share of pixels close to one, in all and beyond the commonest's."""
+    """Returns the colors with others close around, the share of all pixels close to one, and that of the foreground."""
     free, clear, cores, reaches = counts.copy(), [], [], []
     while free.max() >= 0.001 * counts.sum():
         center = np.argmax(free)
