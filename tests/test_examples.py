@@ -23,7 +23,7 @@ def test_each_side_is_converted_and_resized_its_own_way():
 
 
 def test_colors_are_mapped_before_resizing():
-    """Of a palette every second column is one level off; resizing by nearest picks some of them."""
+    """Every second column is one level off the palette; nearest resizing picks some of them."""
     image = np.zeros((8, 8, 1), np.uint8)
     image[:, ::2] = 1
     image[4:] += 100
