@@ -95,6 +95,7 @@ def test_jpegs_become_pngs_unless_a_quality_is_given(tmp_path, capsys):
     np.testing.assert_array_equal(np.hstack(halves), file_images.read(folder / "1.jpg").pixels)
     write_image(folder / "2.png", random_image(1, 16, 32, 4))  # was not a JPEG
     preparing.cut(str(folder), str(tmp_path / "both"), quality=90)
+    assert "JPEG files" not in capsys.readouterr().out  # the only PNG was a PNG before
     assert files(tmp_path / "both") == ["A/1.jpg", "A/2.png", "B/1.jpg", "B/2.png", "prepare.json"]
     assert (tmp_path / "both" / "A" / "1.jpg").read_bytes().startswith(b"\xff\xd8")
 

@@ -216,6 +216,6 @@ def _extension(paths: Sequence[Path], quality: int | None) -> str:
 def _print_count(output: str, found: dict[str, Files], thing: str, jobs: Sequence[Job]) -> None:
     count = len(each_pair(found))
     print(f"{count} {thing}{'s' if count != 1 else ''} in {output}")
-    sources = {path.suffix.lower() for job in jobs for path in job.sources}
-    if sources & _JPEG and any(target.suffix == ".png" for job in jobs for target in job.targets):
+    to_png = [job for job in jobs if any(target.suffix == ".png" for target in job.targets)]
+    if any(path.suffix.lower() in _JPEG for job in to_png for path in job.sources):
         print("JPEG files were written as PNG, which is larger but loses no detail; --quality=95 writes JPEG instead")
