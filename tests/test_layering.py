@@ -9,15 +9,17 @@ from helpers import REPOSITORY
 
 ROWS = [
     {"errors"},
-    {"files", "threads"},
+    {"files", "intervals", "threads"},
     {"config", "cpu", "images", "model_card"},
     {"layers", "losses", "palettes"},
     {"networks", "sides"},
     {"checkpoints", "datasets", "inference", "metrics", "tasks", "tiling"},
-    {"codecs", "preparing", "runtimes", "survey"},
+    {"codecs", "preparing", "runtimes", "survey", "trivial_answers"},
     {"data_check", "input_pipeline"},
     {"run"},
+    {"curves"},
     {"exporting", "training", "translation"},
+    {"evaluation"},
     {"__init__", "cli"},
     {"__main__"},
 ]
