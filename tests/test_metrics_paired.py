@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from tf_pix2pix.metrics import PAIRED_METRICS, gradient_correlation, l1, paired_metrics, psnr, ssim
+from tf_pix2pix.metrics.paired import PAIRED_METRICS, gradient_correlation, l1, paired_metrics, psnr, ssim
 
 
 def smooth_images(seed=0, n=2, side=24):
