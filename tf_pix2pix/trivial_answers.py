@@ -16,9 +16,7 @@ from tf_pix2pix.palettes import ColorCounts, NoisyColors, Palette, color_codes, 
 from tf_pix2pix.sides import Side, Sides
 from tf_pix2pix.threads import map_in_threads
 
-MAX_PAIRS = (
-    200  # training pairs to read; of 400 real facades the median color is the same, a rare label's 12 levels off
-)
+MAX_PAIRS = 200  # training pairs to read; of 400 facades the median color is the same, a rare label's 12 levels off
 MAX_PIXELS = 2**17  # of each image, evenly spaced
 LABEL_PAIRS = 16  # input images in which to look for labels
 LEVELS = {"uint8": 256}  # counted levels of a channel; 4096 for deeper images
@@ -122,7 +120,9 @@ def _means(counts: np.ndarray) -> np.ndarray:
 
 def _task_answers(task: str, constant: Answer, mean_color: np.ndarray) -> dict[str, Answer]:
     channels = len(mean_color)
+    repeat: Answer = partial(_repeat, channels=channels)
     answers: dict[str, dict[str, Answer]] = {
+        "colorize": {"gray input": repeat, "gray input in the mean tint": partial(_tint, mean_color=mean_color)},
         "super_resolution": {"bicubic": tf.convert_to_tensor},
         "denoise": {
             "noisy input": tf.convert_to_tensor,
@@ -131,13 +131,7 @@ def _task_answers(task: str, constant: Answer, mean_color: np.ndarray) -> dict[s
         "inpaint": {"holes filled with the mean color": lambda rgba: fill_holes(rgba)[..., :channels]},
         "deblur": {"blurred input": tf.convert_to_tensor},
     }
-    if task == "colorize":
-        tint = mean_color - np.dot(mean_color, tasks.LUMA)
-        return {
-            "gray input": partial(_repeat, channels=channels),
-            "gray input in the mean tint": lambda gray: tf.clip_by_value(_repeat(gray, channels) + tint, -1.0, 1.0),
-        }
-    drawing = {CONSTANTS[0]: constant, "drawing itself": partial(_repeat, channels=channels)}
+    drawing: dict[str, Answer] = {CONSTANTS[0]: constant, "drawing itself": repeat}
     return answers.get(task, drawing)
 
 
@@ -154,6 +148,10 @@ def _paint(input_image, side, labels, colors):
 
 def _repeat(gray, channels):
     return tf.repeat(gray, channels, axis=-1)
+
+
+def _tint(gray, mean_color):
+    return tf.clip_by_value(_repeat(gray, 3) + (mean_color - np.dot(mean_color, tasks.LUMA)), -1.0, 1.0)
 
 
 def _blur(noisy, sigma):
