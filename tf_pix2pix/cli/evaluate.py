@@ -101,8 +101,8 @@ def table(facts: dict[str, Any]) -> str:
         )
     kept = [index for index in range(len(lines[0])) if index < 2 or any(line[index] for line in lines[1:])]
     widths = [max(len(line[index]) for line in lines) for index in kept]
-    pairs = [zip((line[index] for index in kept), widths, strict=True) for line in lines]
-    body = ["  ".join(cell.ljust(width) for cell, width in row).rstrip() for row in pairs]
+    cells = [[line[index].ljust(width) for index, width in zip(kept, widths, strict=True)] for line in lines]
+    body = ["  ".join(row).rstrip() for row in cells]
     return "\n".join([_title(source, facts["images"]), *body, *_notes(facts)])
 
 

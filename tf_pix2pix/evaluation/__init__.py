@@ -1,35 +1,26 @@
 """Evaluation: how good a model's images are, in metrics, beside trivial answers, as a report.
 
-sources.py finds the images, store.py keeps the generated ones, measuring.py compares them with their targets.
+sources.py finds the images, pipeline.py translates and measures them, measuring.py has the metrics, store.py the files.
 """
 
-import contextlib
 import os
-from collections import deque
-from collections.abc import Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
-from tf_pix2pix.config import TrainConfig
-from tf_pix2pix.errors import InputError, format_list
+from tf_pix2pix.errors import InputError
 from tf_pix2pix.evaluation import results
-from tf_pix2pix.evaluation.measuring import Measures, Part
+from tf_pix2pix.evaluation.measuring import Measures
+from tf_pix2pix.evaluation.pipeline import measure_all
 from tf_pix2pix.evaluation.sources import Source, open_folders, open_model
-from tf_pix2pix.evaluation.store import ImageStore, digest
+from tf_pix2pix.evaluation.store import ImageStore
 from tf_pix2pix.files import check_writable, locked
 from tf_pix2pix.input_pipeline import prepare_examples
 from tf_pix2pix.metrics.distributions import LabHistogram
 from tf_pix2pix.metrics.sliced_wasserstein import SlicedWasserstein
 from tf_pix2pix.palettes import Palette, read_palette
 from tf_pix2pix.run import Run
-from tf_pix2pix.threads import map_in_threads
 from tf_pix2pix.trivial_answers import trivial_answers
-
-PART_PIXELS = 2**19  # of the images measured together: eight of 256x256
 
 
 @dataclass(frozen=True)
@@ -98,10 +89,6 @@ def evaluate(
       RunError: the model failed.
     """
     opened = Run.open(run) if run is not None else None
-    if opened is None and model is None:
-        raise InputError("no run given; name a run directory, or pass --model=FILE, or --generated and --targets")
-    if opened is None and output_dir is None:
-        raise InputError("--output_dir is missing; without a run, name the folder to write to")
     source = open_model(
         opened,
         model=model,
@@ -114,7 +101,11 @@ def evaluate(
         input_dir=input_dir,
         target_dir=target_dir,
     )
-    return _evaluate(source, Path(output_dir) if output_dir else _default_folder(source), options)
+    if output_dir is None:
+        if opened is None:
+            raise InputError("--output_dir is missing; without a run, name the folder to write to")
+        output_dir = _default_folder(opened, source.facts)
+    return _evaluate(source, Path(output_dir), options)
 
 
 def evaluate_folders(
@@ -128,7 +119,7 @@ def evaluate_folders(
     """Compares the images of two folders, matched by file stem: generated images from anywhere, and their targets.
 
     Raises:
-      InputError: an image lacks its partner or is unusable, sizes or depths differ, or output_dir is one of the folders.
+      InputError: an image lacks its partner or is unusable; sizes or depths differ; output_dir is one of the folders.
     """
     output = Path(output_dir).resolve()
     for folder in (generated, targets):
@@ -137,9 +128,8 @@ def evaluate_folders(
     return _evaluate(open_folders(generated, targets, max_images=max_images), Path(output_dir), options)
 
 
-def _default_folder(source: Source) -> Path:
+def _default_folder(run: Run, facts: dict[str, Any]) -> Path:
     """RUN/evaluation/SPLIT, with the name of another data set before it, or of another model behind it."""
-    facts, run = source.facts, source.run
     name = facts["split"]
     if facts["dataset"] != run.config.dataset:
         name = f"{Path(facts['dataset']).resolve().name}-{name}"
@@ -163,7 +153,7 @@ def _evaluate(source: Source, directory: Path, options: Options) -> Evaluation:
     with locked(directory, "evaluates into"):
         settings = None if source.identity is None else {**source.identity, **source.facts}
         store = ImageStore(directory, settings, source.target, sides)
-        names, skipped = _measure_all(source, store, measures)
+        names, skipped = measure_all(source, store, measures)
         store.keep_only(names)
         facts = results.gather(source, measures, skipped, left_out)
         rows = results.rows(names, measures, store)
@@ -191,105 +181,3 @@ def _trivial_answers(source: Source) -> tuple[dict[str, Any], list[str]]:
         return trivial_answers(examples, sides, task=config.task), []
     except InputError as error:
         return {}, [f"trivial answers: the training images cannot be read ({error})"]
-
-
-def _measure_all(source: Source, store: ImageStore, measures: Measures) -> tuple[list[str], list[str]]:
-    """Translates and measures all images. Returns the names of the images, and why others were skipped.
-
-    The model works in this thread, while others read, measure and write.
-
-    Raises:
-      InputError: more images are unusable than the run allows.
-    """
-    names: list[str] = []
-    skipped: list[str] = []
-    with _Measuring(measures, store) as measuring:
-        for name, found in zip(source.names, _read_all(source), strict=True):
-            if isinstance(found, InputError):
-                skipped.append(str(found))
-                if len(skipped) > source.max_bad:
-                    raise InputError(f"{len(skipped)} images cannot be used: {format_list(skipped, '; ')}")
-                continue
-            index, input_image, target_image = found
-            fingerprint = digest(input_image, target_image)
-            generated = store.find(name, fingerprint)
-            is_new = generated is None
-            if generated is None:
-                generated = source.generate(index, input_image)
-            names.append(name)
-            measuring.add(name, fingerprint if is_new else None, input_image, generated, target_image)
-    if not names:
-        raise InputError(f"all images cannot be used: {format_list(skipped, '; ')}")
-    return names, skipped
-
-
-def _read_all(source: Source) -> Iterator[tuple[int, np.ndarray | None, np.ndarray] | InputError]:
-    """(index, input, target) of each image, or why it cannot be used, with a progress bar."""
-
-    def read(index):
-        try:
-            return (index, *source.read(index))
-        except InputError as error:
-            return error
-
-    return map_in_threads(read, range(len(source.names)), "evaluating", "image")
-
-
-class _Measuring:
-    """Threads that measure and write images while the model makes the next ones."""
-
-    def __init__(self, measures: Measures, store: ImageStore):
-        self._measures, self._store = measures, store
-        self._images: list[tuple[np.ndarray | None, np.ndarray, np.ndarray]] = []
-        self._waiting: deque[list[Future]] = deque()
-        self._cores = os.cpu_count() or 1
-        self._any_order, self._in_order = ThreadPoolExecutor(self._cores), ThreadPoolExecutor(1)
-        self._writing: deque[tuple[Future, str, str]] = deque()
-
-    def add(self, name: str, fingerprint: str | None, *images: np.ndarray | None) -> None:
-        """Measures (input, generated, target); also writes them if a fingerprint is given."""
-        if fingerprint is not None:
-            self._writing.append((self._any_order.submit(self._store.write, name, *images), name, fingerprint))
-        if self._images and self._images[-1][2].shape != images[2].shape:
-            self._submit()
-        self._images.append(images)
-        height, width = images[2].shape[:2]
-        if len(self._images) * height * width >= PART_PIXELS:
-            self._submit()
-        self._note_written(wait=False)
-
-    def _submit(self) -> None:
-        columns = [None if column[0] is None else np.stack(column) for column in zip(*self._images, strict=True)]
-        part = Part(*columns)
-        self._images = []
-        measured = self._any_order.submit(self._measures.measure, part)
-        self._waiting.append([measured, self._in_order.submit(self._measures.accumulate, part)])
-        while len(self._waiting) > self._cores:
-            self._collect()
-
-    def _collect(self) -> None:
-        measured, accumulated = self._waiting.popleft()
-        self._measures.add(measured.result())
-        accumulated.result()
-
-    def _note_written(self, wait: bool) -> None:
-        while self._writing and (wait or self._writing[0][0].done()):
-            written, name, fingerprint = self._writing.popleft()
-            written.result()
-            self._store.note(name, fingerprint)
-
-    def __enter__(self) -> "_Measuring":
-        return self
-
-    def __exit__(self, kind, error, trace) -> None:
-        try:
-            if kind is None:
-                if self._images:
-                    self._submit()
-                while self._waiting:
-                    self._collect()
-            with contextlib.suppress(*([] if kind is None else [Exception])):
-                self._note_written(wait=True)  # after an interruption too: these images need not be made again
-        finally:
-            for pool in (self._any_order, self._in_order):
-                pool.shutdown(cancel_futures=True)

@@ -11,6 +11,8 @@ from tf_pix2pix.metrics.paired import ms_ssim_scales
 from tf_pix2pix.palettes import Palette, color_codes
 from tf_pix2pix.sides import Side
 
+_OVERALL = ("class_accuracy", "mean_iou")  # of all images together
+MODEL = "model"  # among the trivial answers, in tables of confusion matrices
 Answer = Callable[[Any], Any]  # input images -> generated images, float32 [n, h, w, c] in [-1, 1]
 
 
@@ -40,10 +42,8 @@ class Measures:
     ):
         self._target, self._input, self._palette = target, input_side, palette
         self._answers, self._sets, self._per_image = answers or {}, sets, per_image or {}
-        self._confusion = ConfusionMatrix(len(palette.colors)) if palette else None
-        self._answer_confusion = {
-            name: ConfusionMatrix(len(palette.colors)) for name in self._answers if palette is not None
-        }
+        names = [MODEL, *self._answers] if palette else []
+        self._confusion = {name: ConfusionMatrix(len(palette.colors)) for name in names if palette}
         self._grids = GridEnergy(), GridEnergy()
         self._grid_length: int | None = None
         self._scales: set[int] = set()
@@ -60,11 +60,11 @@ class Measures:
             values |= _in_file_units(part)
         for name, metric in self._per_image.items():
             values[name] = metric(gen_output, target_image)
-        target_ids, confused = None, {}
+        confused = {}
         if self._palette:
-            target_ids, gen_ids = self._classes(part.target), self._classes(part.generated)
-            values["pixel_accuracy"] = (target_ids == gen_ids).mean(axis=(1, 2))
-            confused[""] = target_ids, gen_ids
+            target_ids, gen_ids = (_classes(one, self._palette) for one in (part.target, part.generated))
+            values["pixel_accuracy"] = np.equal(target_ids, gen_ids).mean(axis=(1, 2))
+            confused[MODEL] = target_ids, gen_ids
         answers = {}
         if part.input is not None and self._input is not None and self._answers:
             input_image = self._input.to_float(part.input).numpy()
@@ -72,8 +72,9 @@ class Measures:
                 answered = np.asarray(answer(input_image), np.float32)
                 answers[name] = {metric: of(answered, target_image) for metric, of in PAIRED_METRICS.items()}
                 if self._palette:
-                    confused[name] = target_ids, self._classes(self._target.from_float(answered).numpy())
-                    answers[name]["pixel_accuracy"] = (target_ids == confused[name][1]).mean(axis=(1, 2))
+                    ids = _classes(self._target.from_float(answered).numpy(), self._palette)
+                    answers[name]["pixel_accuracy"] = np.equal(target_ids, ids).mean(axis=(1, 2))
+                    confused[name] = target_ids, ids
         return {
             "values": values,
             "target_alternation": alternation(target_image, target_image),
@@ -89,7 +90,7 @@ class Measures:
         for name, values in measured["answers"].items():
             _extend(self._answer_values[name], values)
         for name, ids in measured["confused"].items():
-            (self._answer_confusion[name] if name else self._confusion).update(*ids)
+            self._confusion[name].update(*ids)
         self._scales.add(measured["scales"])
         self.count += len(measured["target_alternation"])
 
@@ -104,23 +105,17 @@ class Measures:
         for one in self._sets:
             one.update(gen_output, target_image)
 
-    def _classes(self, label_maps: np.ndarray) -> np.ndarray:
-        """uint8 [n, h, w, c] -> the classes of the same or nearest colors, [n, h, w]."""
-        return self._palette.classify(color_codes(label_maps))[0]
-
     def metrics(self) -> dict[str, dict[str, Any]]:
         """The entry "metrics" of metrics.json, in the order of METRICS."""
         found = {name: _summary(values) for name, values in self.values.items()}
         if "ms_ssim" in found:
             found["ms_ssim"]["note"] = f"{format_range(self._scales)} of 5 scales fit the images"
         if "alternation" in found:
-            found["alternation"]["targets"] = _number(np.nanmean([np.nan, *self._target_alternation]))
+            found["alternation"]["targets"] = _number(mean_interval(self._target_alternation).value)
         if self._confusion:
-            labels = self._confusion.results()
-            found |= {
-                name: {"value": _number(value), "n": self.count} for name, value in labels.items() if name not in found
-            }
-            found["pixel_accuracy"]["value"] = _number(labels["pixel_accuracy"])
+            labels = self._confusion[MODEL].results()
+            found |= {name: {"value": _number(labels[name]), "n": self.count} for name in _OVERALL}
+            found["pixel_accuracy"]["value"] = _number(labels["pixel_accuracy"])  # images of different sizes weigh more
         if self._grids[0].worst == self._grids[0].worst:
             generated, targets = (grid.result() for grid in self._grids)
             note = ", ".join(f"{stride}: {generated[stride]:.1f} ({targets[stride]:.1f})" for stride in generated)
@@ -141,9 +136,9 @@ class Measures:
             for answer, metrics in self._answer_values.items()
             if metrics
         }
-        for answer, confusion in self._answer_confusion.items():
-            if answer in found:
-                found[answer]["mean_iou"] = {"value": _number(confusion.results()["mean_iou"]), "n": self.count}
+        for answer in found.keys() & self._confusion.keys():
+            labels = self._confusion[answer].results()
+            found[answer] |= {name: {"value": _number(labels[name]), "n": self.count} for name in _OVERALL}
         return found
 
     def against_trivial(self, metric: str) -> dict[str, Interval]:
@@ -158,14 +153,15 @@ class Measures:
 
     def labels(self) -> dict[str, Any] | None:
         """The entry "labels" of metrics.json."""
-        if self._confusion is None or self._palette is None:
+        if self._palette is None:
             return None
-        per_class = self._confusion.per_class()
+        confusion = self._confusion[MODEL]
+        per_class = confusion.per_class()
         names = self._palette.names or [",".join(map(str, color)) for color in self._palette.colors]
         return {
             "classes": list(names),
             "colors": [_as_rgb(color) for color in self._palette.colors],
-            "confusion": self._confusion.counts.tolist(),
+            "confusion": confusion.counts.tolist(),
             "class_accuracy": [_number(value) for value in per_class["accuracy"]],
             "iou": [_number(value) for value in per_class["iou"]],
         }
@@ -180,6 +176,11 @@ class Measures:
         if "psnr" not in found:
             lines.append("psnr: all images equal their targets")
         return lines
+
+
+def _classes(label_maps: np.ndarray, palette: Palette) -> np.ndarray:
+    """uint8 [n, h, w, c] -> the classes of the same or nearest colors, [n, h, w]."""
+    return palette.classify(color_codes(label_maps))[0]
 
 
 def _in_file_units(part: Part) -> dict[str, np.ndarray]:
@@ -201,7 +202,8 @@ def _summary(values: Sequence[float]) -> dict[str, Any]:
     array = np.array(values, np.float64)
     infinite = int(np.isinf(array).sum())
     interval = mean_interval(array[np.isfinite(array)])
-    summary = {name: _number(value) for name, value in interval._asdict().items()} | {"n": interval.n}
+    summary: dict[str, Any] = {name: _number(value) for name, value in interval._asdict().items()}
+    summary["n"] = interval.n
     if infinite:
         summary["note"] = f"{infinite} of {len(array)} images equal their targets, without error; they are left out"
     return summary

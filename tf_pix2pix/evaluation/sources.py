@@ -1,4 +1,4 @@
-"""Sources: where the images of an evaluation come from: a run and a split, another model or data set, or two folders."""
+"""Sources: the images of an evaluation, from a model and a split of a data set, or from two folders."""
 
 import dataclasses
 import os
@@ -67,17 +67,18 @@ def open_model(
     **data: str | None,  # data_dir, direction, input_dir, target_dir
 ) -> Source:
     """A run, or another model with or without a run, and a split of a data set; the arguments as in `evaluate`."""
+    warnings: list[str] = []
     if model is not None:
         translator, facts, identity = _load_artifact(model)
-        config, sides = (run.config, run.sides) if run else (translator.config, translator.sides)
-        if config is None or sides is None:
-            raise InputError(f"--model={model}: its settings are unknown; name the run that it was exported from too")
-        if translator.sides is not None and translator.sides != sides:
-            raise InputError(f"--model={model}: its images are of another kind than those of {run.directory}")
-        warnings = []
-    else:
+    elif run is not None:
         translator, facts, identity, warnings = _load_run(run, checkpoint)
-        config, sides = run.config, run.sides
+    else:
+        raise InputError("no run given; name a run directory, or pass --model=FILE, or --generated and --targets")
+    config, sides = (run.config, run.sides) if run else (translator.config, translator.sides)
+    if config is None or sides is None:
+        raise InputError(f"--model={model}: its settings are unknown; name the run that it was exported from too")
+    if run and translator.sides not in (None, sides):
+        raise InputError(f"--model={model}: its images are of another kind than those of {run.directory}")
     own_dataset = dataset in (None, config.dataset)
     pairs, splits, split = _load_split(config, split, None if own_dataset else dataset, data)
     selected = pairs if max_images is None else pairs.spread(max_images)
@@ -269,17 +270,17 @@ def _side_of_folders(pairs: Pairs) -> Side:
         examples = format_list([f"{images.DEPTH_NAMES[depth]} in {name}" for depth, name in depths.items()])
         raise InputError(f"images differ in depth: {examples}; save all with one depth")
     depth = next(iter(depths))
-    value_range = None
-    if depth == "float32":
-        value_range = tuple(map(float, facts[1].extremes))
+    low, high = map(float, facts[1].extremes)
+    if depth == "float32" and low == high:
+        raise InputError(f"all targets have the single value {low:g}: there is nothing to compare")
     channels = max(channel for one in facts for channel in one.channels)
-    return Side(channels, depth, value_range)
+    return Side(channels, depth, (low, high) if depth == "float32" else None)
 
 
 def short_names(names: Sequence[str]) -> list[str]:
     """The file stems of pairs' names if they all differ, else numbers from 0001: names for files in one folder."""
-    stems = [Path(name.split(" and ")[0].split(": ")[-1]) for name in names]
-    stems = [path.stem if path.suffix.lower() in images.EXTENSIONS else path.name for path in stems]
+    paths = [Path(name.split(" and ")[0].split(": ")[-1]) for name in names]
+    stems = [path.stem if path.suffix.lower() in images.EXTENSIONS else path.name for path in paths]
     if len({stem.casefold() for stem in stems}) == len(stems) and all(len(stem) <= 100 for stem in stems):
         return stems
     return [f"{number:04d}" for number in range(1, len(names) + 1)]
