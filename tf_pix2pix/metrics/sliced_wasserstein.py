@@ -16,10 +16,10 @@ CAPACITY = 2**14  # patches of one level and side: 10 MB
 class SlicedWasserstein:
     """Distance of the patches of generated images and of targets, at every scale: 0 if they occur equally often.
 
-    Descriptors are normalized for each channel and side, as the paper does: a brightness or contrast that is wrong in all
-    images does not count. Patches have the same positions in a generated image and in its target, drawn from the image's
-    number in the sequence: results do not depend on how images are batched. Memory is bounded: of all patches of a level
-    at most CAPACITY are kept, each with equal probability.
+    Descriptors are normalized for each channel and side, as the paper does: a brightness or contrast that is wrong in
+    all images does not count. Patches have the same positions in a generated image and in its target, drawn from the
+    image's number in the sequence: results do not depend on how images are batched. Memory is bounded: of all patches
+    of a level at most CAPACITY are kept, each with equal probability.
     """
 
     def __init__(self, capacity: int = CAPACITY):
