@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from tf_pix2pix.metrics.distributions import as_rgb
+from tf_pix2pix.metrics.colors import as_rgb
 
 # Karras et al. 2018, section 5 and the published code: 128 patches of 7x7 pixels for each image and level, levels down
 # to 16 pixels, 4 times 128 directions.
@@ -16,10 +16,10 @@ CAPACITY = 2**14  # patches of one level and side: 10 MB
 class SlicedWasserstein:
     """Distance of the patches of generated images and of targets, at every scale: 0 if they occur equally often.
 
-    Descriptors are normalized for each channel and side, as the paper does: a wrong brightness or contrast of all images
-    does not count. Patches have the same positions in a generated image and in its target, drawn from the image's place
-    in the sequence, so that results do not depend on how images are batched. Memory is bounded: of all patches of a
-    level at most CAPACITY are kept, each with equal probability.
+    Descriptors are normalized for each channel and side, as the paper does: a brightness or contrast that is wrong in
+    all images does not count. Patches have the same positions in a generated image and in its target, drawn from the
+    image's number in the sequence: results do not depend on how images are batched. Memory is bounded: of all patches
+    of a level at most CAPACITY are kept, each with equal probability.
     """
 
     def __init__(self, capacity: int = CAPACITY):
@@ -62,11 +62,11 @@ class _PatchSample:
 
     def __init__(self, capacity: int):
         self._priorities = np.full(capacity, np.inf)
-        self._patches = np.empty([2, capacity, PATCH_SIZE, PATCH_SIZE, 3], np.float32)
+        self._patches = np.empty([2, capacity, 3, PATCH_SIZE, PATCH_SIZE], np.float32)
 
     def add(self, bands: tuple[np.ndarray, np.ndarray], rng: np.random.Generator) -> None:
-        """Adds patches at random positions of one level of a generated image and of its target, float32 [h, w, 3]."""
-        height, width = bands[0].shape[:2]
+        """Adds patches at random positions of one level of a generated image and of its target, [3, h, w]."""
+        height, width = bands[0].shape[1:]
         rows = rng.integers(0, height - PATCH_SIZE + 1, PATCHES_PER_IMAGE)
         columns = rng.integers(0, width - PATCH_SIZE + 1, PATCHES_PER_IMAGE)
         priorities = rng.random(PATCHES_PER_IMAGE)
@@ -77,14 +77,14 @@ class _PatchSample:
         replaced, new = np.flatnonzero(~is_kept[:capacity]), np.flatnonzero(is_kept[capacity:])
         self._priorities[replaced] = priorities[new]
         for patches, band in zip(self._patches, bands, strict=True):
-            windows = np.lib.stride_tricks.sliding_window_view(band, (PATCH_SIZE, PATCH_SIZE), axis=(0, 1))
-            patches[replaced] = np.moveaxis(windows[rows[new], columns[new]], 1, 3)
+            windows = np.lib.stride_tricks.sliding_window_view(band, (PATCH_SIZE, PATCH_SIZE), axis=(1, 2))
+            patches[replaced] = np.moveaxis(windows[:, rows[new], columns[new]], 0, 1)
 
     def descriptors(self) -> tuple[np.ndarray, np.ndarray]:
         """The kept patches of both sides, each channel with mean 0 and standard deviation 1, [patches, 147]."""
         kept = self._patches[:, np.isfinite(self._priorities)]
-        centered = kept - kept.mean(axis=(1, 2, 3), keepdims=True)
-        deviation = centered.std(axis=(1, 2, 3), keepdims=True)
+        centered = kept - kept.mean(axis=(1, 3, 4), keepdims=True)
+        deviation = centered.std(axis=(1, 3, 4), keepdims=True)
         # channels without any contrast stay 0
         normalized = np.divide(centered, deviation, out=np.zeros_like(centered), where=deviation > 1e-6)
         generated, target = normalized.reshape(2, kept.shape[1], -1)
@@ -98,37 +98,37 @@ def sliced_wasserstein(a: np.ndarray, b: np.ndarray, directions: np.ndarray) -> 
 
 
 def laplacian_pyramid(image: np.ndarray) -> list[np.ndarray]:
-    """float32 [h, w, 3] -> the bands of its levels, finest first (Burt and Adelson 1983); the last one is a blur.
+    """float32 [h, w, 3] -> the bands of its levels, [3, h, w], finest first; the last is a blur.
 
-    Levels have at least 16 pixels a side. A smaller image has none.
+    Burt and Adelson 1983. Levels have at least 16 pixels a side. A smaller image has none.
     """
     if min(image.shape[:2]) < SMALLEST_LEVEL:
         return []
-    bands = [image]
-    while min(bands[-1].shape[:2]) // 2 >= SMALLEST_LEVEL:
+    bands = [np.ascontiguousarray(np.moveaxis(image, 2, 0))]  # planes: three times as fast
+    while min(bands[-1].shape[1:]) // 2 >= SMALLEST_LEVEL:
         bands.append(halve(bands[-1]))
-        bands[-2] = bands[-2] - double(bands[-1], bands[-2].shape[:2])
+        bands[-2] = bands[-2] - double(bands[-1], bands[-2].shape[1:])
     return bands
 
 
-def halve(image: np.ndarray) -> np.ndarray:
-    """Every second row and column of the image blurred by [1, 4, 6, 4, 1] / 16, mirrored at its edges."""
-    for axis in (0, 1):
-        rows = np.moveaxis(image, axis, 0)
-        rows = np.concatenate([rows[2:0:-1], rows, rows[-2:-4:-1]])
-        count = (len(rows) - 3) // 2
-        a, b, c, d, e = (rows[shift : shift + 2 * count - 1 : 2] for shift in range(5))
-        image = np.moveaxis((a + e + 4.0 * (b + d) + 6.0 * c) / 16.0, 0, axis)
-    return image
+def halve(planes: np.ndarray) -> np.ndarray:
+    """[3, h, w] blurred by [1, 4, 6, 4, 1] / 16 along both axes, mirrored at its edges: every second row and column."""
+    for axis in (1, 2):
+        lines = np.moveaxis(planes, axis, 0)
+        lines = np.concatenate([lines[2:0:-1], lines, lines[-2:-4:-1]])
+        count = (len(lines) - 3) // 2
+        a, b, c, d, e = (lines[shift : shift + 2 * count - 1 : 2] for shift in range(5))
+        planes = np.moveaxis((a + e + 4.0 * (b + d) + 6.0 * c) / 16.0, 0, axis)
+    return planes
 
 
-def double(image: np.ndarray, size: tuple[int, int]) -> np.ndarray:
-    """The image between zeros in every second row and column, blurred by [1, 4, 6, 4, 1] / 8, cut to (height, width)."""
-    for axis, length in enumerate(size):
-        rows = np.moveaxis(image, axis, 0)
-        before, after = np.concatenate([rows[1:2], rows[:-1]]), np.concatenate([rows[1:], rows[-1:]])
-        doubled = np.empty((2 * len(rows), *rows.shape[1:]), np.float32)
-        doubled[::2] = (before + 6.0 * rows + after) / 8.0
-        doubled[1::2] = (rows + after) / 2.0
-        image = np.moveaxis(doubled[:length], 0, axis)
-    return image
+def double(planes: np.ndarray, size: tuple[int, int]) -> np.ndarray:
+    """[3, h, w] with zeros in between, blurred by [1, 4, 6, 4, 1] / 8 along both axes, cut to size (height, width)."""
+    for axis, length in zip((1, 2), size, strict=True):
+        lines = np.moveaxis(planes, axis, 0)
+        before, after = np.concatenate([lines[1:2], lines[:-1]]), np.concatenate([lines[1:], lines[-1:]])
+        doubled = np.empty((2 * len(lines), *lines.shape[1:]), np.float32)
+        doubled[::2] = (before + 6.0 * lines + after) / 8.0
+        doubled[1::2] = (lines + after) / 2.0
+        planes = np.moveaxis(doubled[:length], 0, axis)
+    return planes
