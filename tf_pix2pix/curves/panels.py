@@ -222,7 +222,14 @@ def _scale_axes(axes, scale: str, shown: list[float], last: int) -> None:
 
 def _write_title(axes, panel: Panel, single: bool, keys: set[str]) -> None:
     """Writes the title, and below it the labels of the lines in their colors."""
-    axes.set_title(panel.title, loc="left", fontsize=10.5, fontweight="bold", color=INK, pad=20 if any(label for label, _ in panel.lines.values()) else 8)
+    axes.set_title(
+        panel.title,
+        loc="left",
+        fontsize=10.5,
+        fontweight="bold",
+        color=INK,
+        pad=20 if any(label for label, _ in panel.lines.values()) else 8,
+    )
     handles, labels = [], []
     for number, (key, (label, color)) in enumerate(panel.lines.items()):
         if label and key in keys:
