@@ -73,8 +73,6 @@ def resume(run: Run, state: TrainState, total_steps: int, counts: dict[str, int]
     if step < total_steps:
         run.write_settings()
         run.forget_after(step if saved else -1)
-        if step:
-            print(f"resuming at step {step} of {total_steps}")
     return step
 
 

@@ -1,0 +1,1 @@
+"""Evaluates a run on a split: metrics, comparison with trivial answers, report."""
