@@ -9,7 +9,7 @@ from tf_pix2pix import images
 from tf_pix2pix.config import TrainConfig
 from tf_pix2pix.datasets.pairs import INPUT, TARGET
 from tf_pix2pix.errors import InputError, format_count, format_list
-from tf_pix2pix.palettes import Palette, count_classes, find_palette, read_palette
+from tf_pix2pix.palettes import PALETTES, Palette, count_classes, find_palette, read_palette
 from tf_pix2pix.scales import is_far, training_scale
 from tf_pix2pix.seams import look_joined, look_single
 from tf_pix2pix.sides import Side, Sides
@@ -158,9 +158,9 @@ def _resolve_range(side: str, config: TrainConfig, facts: SideFacts, depth: str,
 
 
 def _resolve_palette(side: str, config: TrainConfig, facts: dict[str, SideFacts], saved: Palette | None) -> Palette:
-    """The palette in the config, or of the resumed run, or found in the training images; with its pixel counts."""
+    """The palette in the config, of the resumed run, of the published set, or found; with its pixel counts."""
     channels = _resolve_channels(side, config, facts)
-    palette = read_palette(config.palette) if config.palette else saved
+    palette = read_palette(config.palette) if config.palette else saved or PALETTES.get(config.dataset)
     if palette is None:
         palette = find_palette(facts["train"].colors, side)
         print(f"{side} images have {len(palette.colors)} colors; sides.json in the run directory lists them")
