@@ -1,6 +1,7 @@
 """The grid that upsampling leaves in generated images: its energy in the spectrum, its zigzag in smooth places."""
 
 import numpy as np
+from scipy import fft
 
 STRIDES = {"1/2": 2, "1/4": 4, "1/8": 8}  # cycles a pixel of one, two and three upsampling layers of stride 2
 _LEVELS = 127.5  # 8-bit levels of a difference of 1 in [-1, 1]
@@ -56,14 +57,14 @@ def _log_power(lines: np.ndarray, length: int) -> np.ndarray:
     """[n, h, w, c] -> the logarithm of the power of pieces of its rows, [pieces, length / 2 + 1]."""
     window = np.hanning(length + 1)[:-1].astype(np.float32)
     window /= np.sqrt((window**2).sum())
-    height, width = lines.shape[1] // _ROWS * _ROWS, lines.shape[2]
+    lines = np.ascontiguousarray(np.moveaxis(lines, 3, 1))[:, :, : lines.shape[1] // _ROWS * _ROWS]
     pieces = []
-    for start in range(0, width - length + 1, length // 2):
-        piece = np.moveaxis(lines[:, :height, start : start + length], 2, 3)
-        piece = piece - piece.mean(axis=3, keepdims=True)
-        power = np.square(np.abs(np.fft.rfft(piece * window))).mean(axis=2)
-        power = power.reshape(-1, _ROWS, power.shape[-1]).mean(axis=1)
-        pieces.append(np.log(power + _ROUNDING))
+    for start in range(0, lines.shape[3] - length + 1, length // 2):
+        piece = lines[..., start : start + length]
+        spectrum = fft.rfft((piece - piece.mean(axis=3, keepdims=True)) * window)
+        power = spectrum.real**2 + spectrum.imag**2
+        power = power.reshape(*power.shape[:2], -1, _ROWS, power.shape[3]).mean(axis=(1, 3))
+        pieces.append(np.log(power + _ROUNDING).reshape(-1, power.shape[2]))
     return np.concatenate(pieces)
 
 
@@ -81,21 +82,29 @@ def alternation(gen_output, target_image) -> np.ndarray:
       float32 [n], squared 8-bit levels; nan where no block of the target is smooth.
     """
     gen_blocks, target_blocks = _blocks(gen_output), _blocks(target_image)
-    smooth = np.ones(target_blocks.shape[:3], bool)
-    zigzag = np.zeros(gen_blocks.shape[:3], np.float32)
-    for axis in (3, 4):
-        if gen_blocks.size:
-            smooth &= np.abs(np.diff(target_blocks, axis=axis)).max(axis=(3, 4)) <= _STEP
-        steps = np.moveaxis(np.diff(gen_blocks, axis=axis), axis, 3)
-        zigzag -= (steps[:, :, :, 1:] * steps[:, :, :, :-1]).mean(axis=(3, 4)) / 2.0
-    count = smooth.sum(axis=(1, 2))
-    total = np.where(smooth, zigzag, 0.0).sum(axis=(1, 2))
-    return np.where(count > 0, total / np.maximum(count, 1), np.nan).astype(np.float32)
+    zigzag = np.full(len(gen_blocks), np.nan, np.float32)
+    for index, (blocks, own_target) in enumerate(zip(gen_blocks, target_blocks, strict=True)):
+        smooth = blocks.swapaxes(1, 2)[_largest_step(own_target) <= _STEP]  # [k, 16, 16]
+        if len(smooth):
+            steps = np.diff(smooth, axis=1), np.diff(smooth, axis=2).swapaxes(1, 2)
+            zigzag[index] = np.mean([-(step[:, 1:] * step[:, :-1]).mean() for step in steps])
+    return zigzag
+
+
+def gray(batch) -> np.ndarray:
+    """The mean over the channels: float32 [n, h, w, c] -> [n, h, w]."""
+    batch = np.asarray(batch)
+    return batch @ np.full(batch.shape[3], 1.0 / batch.shape[3], np.float32)
 
 
 def _blocks(batch) -> np.ndarray:
-    """[n, h, w, c] in [-1, 1] -> gray blocks in 8-bit levels, [n, rows, columns, 16, 16]. The rest is left out."""
-    gray = np.asarray(batch).mean(axis=3) * np.float32(_LEVELS)
-    n, rows, columns = len(gray), gray.shape[1] // _BLOCK, gray.shape[2] // _BLOCK
-    gray = gray[:, : rows * _BLOCK, : columns * _BLOCK]
-    return gray.reshape(n, rows, _BLOCK, columns, _BLOCK).swapaxes(2, 3)
+    """[n, h, w, c] in [-1, 1] -> gray blocks in 8-bit levels, [n, rows, 16, columns, 16]. The rest is left out."""
+    levels = gray(batch) * np.float32(_LEVELS)
+    rows, columns = (side // _BLOCK for side in levels.shape[1:])
+    return levels[:, : rows * _BLOCK, : columns * _BLOCK].reshape(len(levels), rows, _BLOCK, columns, _BLOCK)
+
+
+def _largest_step(blocks: np.ndarray) -> np.ndarray:
+    """The largest difference of neighbors in each block, [rows, 16, columns, 16] -> [rows, columns]."""
+    along_rows, along_columns = (np.abs(np.diff(blocks, axis=axis)).max(axis=1).max(axis=2) for axis in (3, 1))
+    return np.maximum(along_rows, along_columns)
