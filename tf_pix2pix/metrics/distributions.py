@@ -72,8 +72,8 @@ def squared_mmd(features_a: np.ndarray, features_b: np.ndarray, paired: bool = F
       paired: row i of both belongs to one pair. Its two images resemble each other, which would bias the estimate
         downward; their product is left out (Gretton et al. 2012, JMLR 13, eq. 4). Both need the same n.
     """
-    everything = [np.ones([1, len(features)]) for features in (features_a, features_b)]
-    return float(_squared_mmds(features_a, features_b, *everything, paired)[0])
+    all_a, all_b = np.ones([1, len(features_a)]), np.ones([1, len(features_b)])
+    return float(_squared_mmds(features_a, features_b, all_a, all_b, paired)[0])
 
 
 def kernel_distance(
