@@ -136,8 +136,8 @@ def load_network(weights: Weights) -> Callable[[np.ndarray], np.ndarray]:
         return {KERAS: _load_keras, GRAPH: _load_graph}[weights.network](weights.path)
     except _UNREADABLE as error:
         raise InputError(
-            f"{weights.path}: damaged, or not the weights of an Inception network ({error_line(error).rstrip('.')}); pass "
-            f"{KERAS_FILE}, or {GRAPH_FILE} of inception-2015-12-05.tgz"
+            f"{weights.path}: damaged, or not the weights of an Inception network ({error_line(error).rstrip('.')}); "
+            f"pass {KERAS_FILE}, or {GRAPH_FILE} of inception-2015-12-05.tgz"
         ) from None
 
 
