@@ -119,9 +119,9 @@ def _make_distance(state: dict[str, np.ndarray], parts: _Parts) -> Callable[...,
             for index, stride, padding, pool in group:
                 if pool:
                     x = tf.nn.max_pool2d(x, pool, 2, "VALID")
-                kernel = state[_key(part, index, "weight")].transpose(2, 3, 1, 0)
+                kernel = state[_key(part, number, "weight")].transpose(2, 3, 1, 0)
                 edges = [[0, 0], [padding, padding], [padding, padding], [0, 0]]
-                x = tf.nn.relu(tf.nn.conv2d(x, kernel, stride, edges) + state[_key(part, index, "bias")])
+                x = tf.nn.relu(tf.nn.conv2d(x, kernel, stride, edges) + state[_key(part, number, "bias")])
             yield x / (tf.norm(x, axis=3, keepdims=True) + 1e-10)
 
     def distance(gen_output, target_image):
