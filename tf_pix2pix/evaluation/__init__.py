@@ -1,0 +1,1 @@
+"""Evaluation: how good the generated images of a run are."""
