@@ -1,8 +1,8 @@
 """Label consistency: do generated photos show what their label maps ask for?
 
 A label network, trained once on real photos, reads the labels of generated photos. They are compared with the label
-maps from which the photos were generated: the paper's FCN-score (section 4.1), for any label maps and photos. The network
-is a U-Net, not FCN-8s, so compare values with those of real photos and of other runs, not with published ones.
+maps from which the photos were generated: the paper's FCN-score (section 4.1), for any label maps and photos. The
+network is a U-Net, not FCN-8s, so compare values with those of real photos and of other runs, not with published ones.
 """
 
 import hashlib
@@ -60,7 +60,8 @@ class LabelConsistency:
     def __init__(self, network: Run):
         """network: from `train_label_network`."""
         self.network = network
-        self.palette: Palette = network.sides.target.palette
+        assert network.sides.target.palette
+        self.palette = network.sides.target.palette
         self._read = make_translate(network.generator("latest"))
         self._confusion = {name: ConfusionMatrix(len(self.palette.colors)) for name in ("generated", "targets")}
 
@@ -71,7 +72,8 @@ class LabelConsistency:
           label_maps: the inputs, uint8 [n, h, w, c]; pixels of other colors than the palette's count as the nearest.
           gen_output, target_image: generated and real photos, float32 [n, h, w, c] in [-1, 1].
         """
-        asked = self._classes(np.stack([self.network.sides.target.convert(label_map) for label_map in label_maps]))
+        labels = self.network.sides.target
+        asked = self._classes(np.stack([labels.convert(label_map, restore=True) for label_map in label_maps]))
         for name, photos in (("generated", gen_output), ("targets", target_image)):
             self._confusion[name].update(asked, self._classes(images.from_float(self._read(photos)).numpy()))
 
@@ -145,7 +147,7 @@ def train_label_network(
         try:
             result = train(label_config, directory)
         except InputError as error:
-            raise InputError(f"--label_consistency: {error}") from None
+            raise InputError(f"--label_consistency: cannot train the label network: {error}") from None
         if result.step < steps:
             raise RunError(
                 f"{directory}: the label network was stopped at step {result.step} of {steps}; the same command resumes"
@@ -156,27 +158,27 @@ def train_label_network(
 def _label_config(config: TrainConfig, sides: Sides, palette: str | os.PathLike | None, steps: int) -> TrainConfig:
     """The settings of the label network: the run's data set in the opposite direction."""
     if config.task:
-        raise InputError(
-            f"--label_consistency: needs inputs that are label maps, but --task={config.task} makes others"
-        )
+        raise InputError(f"--label_consistency: inputs must be label maps, but --task={config.task} makes others")
     if sides.target.palette:
         raise InputError("--label_consistency: targets must be photos, but the run generates label maps")
     palette = os.fspath(palette) if palette else config.palette
     if palette and palette not in PALETTES:
         palette = os.path.abspath(palette)
     dataset = config.dataset if config.dataset in DATASETS else os.path.abspath(config.dataset)
-    labels, photos = ("a", "b") if config.direction == "AtoB" else ("b", "a")
-    return TrainConfig(
-        **{name: getattr(config, name) for name in _SHARED} | {"dataset": dataset},
-        **LABEL_NETWORK,
-        direction="BtoA" if config.direction == "AtoB" else "AtoB",
+    forward, photos = config.direction == "AtoB", sides.target.resize
+    fields: dict[str, Any] = {name: getattr(config, name) for name in _SHARED} | LABEL_NETWORK
+    fields |= dict(
+        dataset=dataset,
+        direction="BtoA" if forward else "AtoB",
         palette=palette,
         input_channels=sides.target.channels,
         input_depth=sides.target.depth,
         input_range=sides.target.value_range,
-        **{f"resize_{labels}": "nearest", f"resize_{photos}": sides.target.resize},
+        resize_a="nearest" if forward else photos,
+        resize_b=photos if forward else "nearest",
         steps=steps,
     )
+    return TrainConfig(**fields)
 
 
 def _check_label_maps(pairs: Pairs, palette: Palette) -> None:
@@ -215,7 +217,7 @@ def _digest(pair: tuple[np.ndarray, ...]) -> bytes:
     digest = hashlib.sha256()
     for image in pair[:2]:
         digest.update(f"{image.shape}{image.dtype}".encode())
-        digest.update(np.ascontiguousarray(image))
+        digest.update(image.tobytes())
     return digest.digest()
 
 
