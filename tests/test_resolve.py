@@ -5,10 +5,11 @@ import numpy as np
 import pytest
 from helpers import change, random_deep, random_image
 
+from tf_pix2pix.datasets import load_pairs
 from tf_pix2pix.datasets.pairs import Pairs
 from tf_pix2pix.errors import InputError
 from tf_pix2pix.input_pipeline import resolve
-from tf_pix2pix.palettes import Palette
+from tf_pix2pix.palettes import PALETTES, Palette
 from tf_pix2pix.sides import Side, Sides
 from tf_pix2pix.survey import survey
 
@@ -184,6 +185,19 @@ def test_a_given_palette_gets_the_channels_of_the_images(palette_file):
     assert found(GRAY, 0, 9, input_channels=4)[1] == (9, 9, 9, 255)
     with pytest.raises(InputError, match="p.json: its colors are not gray, as the input images are; list gray colors"):
         found(GRAY, [0, 0, 1], [9, 9, 9])
+
+
+def test_published_label_maps_have_their_palette_though_jpeg_gives_them_thousands_of_colors(real_facades):
+    for fields in (dict(direction="AtoB", target_encoding="classes"), dict(direction="BtoA", input_encoding="onehot")):
+        settings = config(dataset="facades", **fields)
+        pairs = load_pairs("facades", data_dir=str(real_facades), direction=settings.direction)["train"].spread(3)
+        found = survey(pairs, label_sides=settings.palette_sides, description="testing")
+        sides = resolve(settings, {"train": found, "val": found})
+        assert [side.palette for side in sides if side.palette] == [PALETTES["facades"]]
+    assert (
+        resolved(LABELS, targets=[RGB], input_encoding="onehot", dataset="cityscapes", palette="cmp").input.palette
+        == (PALETTES["cmp"])
+    )
 
 
 def test_a_resumed_run_keeps_the_palette_that_it_found():
