@@ -13,10 +13,10 @@ from tf_pix2pix.seams import look_joined, look_single
 def find_layout(facts: SetFacts) -> Iterator[Finding]:
     """Photos that look like side-by-side pairs, and pairs that look like single images cut in half."""
     if facts.sides == PHOTO and look_joined(facts.seams):
-        title = "the photos look like side-by-side pairs"
+        title = "photos: most look like side-by-side pairs"
         yield Finding("joined_pairs", "warning", title, "leave out --task, here and in training, if they are pairs", [])
     if facts.sides != PHOTO and look_single(facts.seams):
-        title = "the pairs look like single images cut in half"
+        title = "pairs: most look like single images cut in half"
         yield Finding("cut_images", "warning", title, "pass --task, here and in training, if they are plain photos", [])
 
 
