@@ -11,7 +11,7 @@ ROWS = [
     {"errors"},
     {"files", "intervals", "threads"},
     {"config", "cpu", "images", "model_card"},
-    {"layers", "losses", "palettes"},
+    {"layers", "losses", "palettes", "scales", "seams"},
     {"networks", "sides"},
     {"checkpoints", "datasets", "inference", "metrics", "tasks", "tiling"},
     {"codecs", "preparing", "runtimes", "survey", "trivial_answers"},
