@@ -1,6 +1,7 @@
 """Evaluation: the figures of runs of every kind, continuing, and bad input."""
 
 import csv
+import functools
 import json
 import shutil
 
@@ -12,6 +13,7 @@ from tf_pix2pix import files, images
 from tf_pix2pix.datasets import load_pairs
 from tf_pix2pix.errors import InputError
 from tf_pix2pix.evaluation import Options, evaluate, evaluate_folders, pipeline, sources
+from tf_pix2pix.evaluation import options as evaluation_options
 from tf_pix2pix.inference import make_translate
 from tf_pix2pix.input_pipeline import prepare_examples
 from tf_pix2pix.metrics import METRICS, paired_metrics
@@ -19,15 +21,17 @@ from tf_pix2pix.run import Run
 from tf_pix2pix.sides import Side, Sides
 from tf_pix2pix.training import loop
 from tf_pix2pix.translation import Translator
+from tf_pix2pix.trivial_answers import trivial_answers
 
 COLORS = np.array([[0, 0, 0], [255, 0, 0], [0, 200, 0]], np.uint8)
 
 
 @pytest.fixture(scope="module", autouse=True)
-def models_loaded_once():
-    """Loading and tracing a model takes seconds."""
+def fast():
+    """Loading and tracing a model, and reading 200 pairs for trivial answers, takes seconds."""
     loaded = {}
     patch = pytest.MonkeyPatch()
+    patch.setattr(evaluation_options, "trivial_answers", functools.partial(trivial_answers, max_pairs=4))
     original = Translator.from_run.__func__
 
     def from_run(cls, directory, checkpoint="best", max_pixels=None):
