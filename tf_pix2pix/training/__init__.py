@@ -20,7 +20,7 @@ from tf_pix2pix.run import Run
 from tf_pix2pix.survey import Survey, survey
 from tf_pix2pix.training.best import stops_early
 from tf_pix2pix.training.loop import run_loop, write_examples
-from tf_pix2pix.training.plan import print_plan
+from tf_pix2pix.training.plan import describe_plan
 from tf_pix2pix.training.resuming import check_config, check_sides, resume
 from tf_pix2pix.training.step import build_state
 
@@ -60,7 +60,7 @@ def train(
     with tf.distribute.get_strategy().scope():
         state = build_state(run, total_steps)
     with _failures_named(run), locked(run_dir, "trains in"):
-        print_plan(run, state, examples, total_steps)
+        print(describe_plan(run, state, examples))
         step = resume(run, state, total_steps, {f"{split}_pairs": len(pairs) for split, pairs in examples.items()})
         if reason := _finished(run, step, total_steps):
             write_examples(run, examples)  # a copied run may lack them

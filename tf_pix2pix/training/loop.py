@@ -17,7 +17,7 @@ from tf_pix2pix.input_pipeline import training_batches, validation_batches
 from tf_pix2pix.run import Run
 from tf_pix2pix.training.best import stops_early
 from tf_pix2pix.training.health import FailedBatches
-from tf_pix2pix.training.plan import FORECAST_STEPS, forecast, format_duration
+from tf_pix2pix.training.plan import FORECAST_STEPS, describe_length, forecast, format_duration
 from tf_pix2pix.training.reporting import RunReporter
 from tf_pix2pix.training.step import TrainState, make_train_step, summarize
 
@@ -62,13 +62,12 @@ def run_loop(
         checkpoints.keep_last(run.checkpoints, "best", 1)  # after the state: a killed run resumes from it
 
     step = saved = first = int(state.step)
-    if first:
-        print(f"resuming at step {first} of {total_steps}")
     progress = tqdm(total=total_steps, initial=step, unit="step", disable=None, smoothing=0.05)
     started, stopped_early = time.monotonic(), False
     with _stop_signals() as stop, progress:
         with timer.paused():
             reporter.begin(step, examples)
+        tqdm.write(describe_length(run, step, total_steps, len(examples["train"])))
         while step < total_steps and not stop.is_set() and not stopped_early:
             with timer.waiting():
                 batch = next(batches)

@@ -13,17 +13,24 @@ if sys.platform != "win32":
 FORECAST_STEPS = 10  # measured steps before the forecast; the first step, which traces the graph, is not among them
 
 
-def print_plan(run: Run, state: TrainState, examples: Mapping[str, Sized], total_steps: int) -> None:
-    """Prints the pairs, the networks and the length of a training."""
-    config, train_pairs = run.config, len(examples["train"])
-    what = f"{'photos' if config.task else 'pairs'} for training, {len(examples['val'])} for validation"
+def describe_plan(run: Run, state: TrainState, examples: Mapping[str, Sized]) -> str:
+    """Lines: the pairs and the networks of a training."""
+    config, kind = run.config, f"{'photos' if run.config.task else 'pairs'} for training"
+    what, size = config.task or config.direction, format_value(config.crop_size)
     discriminator = f"{state.discriminator.count_params():,}" if config.gan_weight else "none"
-    print(f"{train_pairs:,} {what}; {config.task or config.direction}, {format_value(config.crop_size)} pixels")
-    print(f"generator {state.generator.count_params():,} parameters, discriminator {discriminator}")
-    epochs = total_steps * config.batch_size / train_pairs
-    print(
-        f"{total_steps:,} steps of batch size {config.batch_size}, {epochs:.3g} epochs; run directory {run.directory}"
+    return (
+        f"{len(examples['train']):,} {kind}, {len(examples['val']):,} for validation; {what}, {size} pixels\n"
+        f"generator {state.generator.count_params():,} parameters, discriminator {discriminator}"
     )
+
+
+def describe_length(run: Run, step: int, total_steps: int, train_pairs: int) -> str:
+    """One line: the steps to do, and the run directory."""
+    if step:
+        return f"resuming at step {step} of {total_steps}; run directory {run.directory}"
+    batch_size = run.config.batch_size
+    epochs = total_steps * batch_size / train_pairs
+    return f"{total_steps:,} steps of batch size {batch_size}, {epochs:.3g} epochs; run directory {run.directory}"
 
 
 def forecast(steps_left: int, seconds_per_step: float, batch_size: int) -> str:

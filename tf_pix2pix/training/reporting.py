@@ -12,7 +12,9 @@ from tqdm import tqdm
 
 from tf_pix2pix import checkpoints, images
 from tf_pix2pix.codecs import with_codec
+from tf_pix2pix.curves import write_curves
 from tf_pix2pix.datasets.pairs import Pairs
+from tf_pix2pix.errors import error_line
 from tf_pix2pix.inference import make_translate
 from tf_pix2pix.metrics import paired_metrics
 from tf_pix2pix.run import Run
@@ -101,6 +103,15 @@ class RunReporter:
         tqdm.write(f"step {step}, validation: {_format_metrics(values)}")
         for line in (describe(record, self._best, self._trivial, self._metric), *health):
             tqdm.write(f"  {line}")
+
+        self._draw_curves()
+
+    def _draw_curves(self) -> None:
+        """Draws curves.png. Training goes on if that fails: the records are there, and `pix2pix plot` draws them."""
+        try:
+            write_curves(self._run)
+        except Exception as error:  # whatever a drawing library raises
+            tqdm.write(f"warning: {self._run.directory}/curves.png was not drawn ({error_line(error)})")
 
     def summary(self) -> list[str]:
         """Lines for the end of a run: the best evaluation, the best trivial answer, and the next commands."""
