@@ -1,10 +1,12 @@
 """The training step (paper, section 3 and appendix 6.2), and the state that it changes."""
 
 import dataclasses
-from collections.abc import Callable
+import math
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import keras
+import numpy as np
 import tensorflow as tf
 
 from tf_pix2pix.codecs import IMAGES, Codec
@@ -206,3 +208,15 @@ def make_train_step(
         return {name: strategy.reduce("SUM", value, axis=None) for name, value in measured.items()}
 
     return train_step
+
+
+def summarize(measured: Sequence[dict[str, tf.Tensor]]) -> dict[str, float]:
+    """Averages what several steps measured; of the norms it keeps the last finite one, if any step measured them."""
+    means = {name: float(np.mean([values[name] for values in measured])) for name in measured[0] if name not in NORMS}
+    norms = {
+        name: float(values[name])
+        for values in measured
+        for name in NORMS
+        if name in values and values[name] >= 0.0 and math.isfinite(values[name])
+    }
+    return means | norms
