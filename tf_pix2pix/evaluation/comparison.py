@@ -82,8 +82,8 @@ def _check_same_images(runs: Sequence[Run], choice: dict[str, Any]) -> str:
         count = len(selection.names)
         some = range(0, count, max(1, count // CHECKED))
         found = {
-            "size of images": format_value(run.config.crop_size),
-            "number of images": count,
+            "image sizes": format_value(run.config.crop_size),
+            "numbers of images": count,
             "names of images": selection.names,
             "targets": [digest(selection.read(index)[1]) for index in some],
         }
