@@ -85,7 +85,9 @@ def format_number(value: float | None) -> str:
         return "–"
     if math.isinf(value):
         return "∞" if value > 0 else "−∞"
-    text = f"{value:,.0f}" if abs(value) >= 10000 else f"{value:#.4g}".removesuffix(".")
+    if value == 0:
+        return "0"
+    text = f"{value:,.0f}" if abs(value) >= 1000 else f"{value:#.4g}".removesuffix(".")
     return text.replace("-", "−")
 
 
