@@ -31,7 +31,8 @@ def run(tiny_run, tmp_path, monkeypatch, capsys):
 )
 def test_the_curves_are_written_where_the_command_says(run, tmp_path, words, written):
     assert run(*words) == (0, f"written: {written}\n", "")
-    assert Image.open(tmp_path / written).width == 1200
+    with Image.open(tmp_path / written) as image:
+        assert (image.format, image.width) == ("PNG", 1200)
     assert not list(tmp_path.glob("**/*.partial"))
 
 
