@@ -138,13 +138,12 @@ def test_all_that_was_measured_is_there(page):
 
 @pytest.mark.parametrize(
     ("l1", "verdict"),
-    [(0.24, "Better than nothing"), (0.28, "Not clearly better than nothing"), (0.34, "Not clearly better"),
+    [(0.24, "Better than nothing"), (0.28, "Not clearly better than nothing"), (0.34, "Not clearly better than nothing"),
      (0.36, "No better than nothing")],
 )  # fmt: skip
 def test_the_verdict_compares_the_interval_with_the_best_trivial_answer(tmp_path, l1, verdict):
     page = Page(write_report(tmp_path, make_facts(l1), [], None).read_text(encoding="utf-8"))
-    assert f"{verdict}" in page.text
-    assert sum(heading in page.text for heading in ("Better than nothing", "better than nothing", "No better")) == 1
+    assert f" {verdict} L1 is " in page.text
 
 
 def test_the_page_needs_no_network_and_its_images_exist(page, tmp_path):
