@@ -29,6 +29,7 @@ MOST_USED = (
     "epochs",
     "steps",
     "config",
+    "dry_run",
     "flagfile",
 )
 
@@ -40,10 +41,11 @@ def main(argv: list[str] | None = None) -> int:
 
 def _run(argv: list[str]) -> None:
     try:
-        config, output_dir = parse(argv)
-        with start_up_notes_hidden():
-            from tf_pix2pix.training import train  # loads TensorFlow, so the flags are checked first
-        train(config, output_dir)
+        config, output_dir, dry = parse(argv)
+        with start_up_notes_hidden():  # loads TensorFlow, so the flags are checked first
+            from tf_pix2pix.training import train
+            from tf_pix2pix.training.dry_run import dry_run
+        (dry_run if dry else train)(config, output_dir)
     except InputError as error:
         raise InputError(_with_dashes(str(error))) from error
 
@@ -62,6 +64,12 @@ def sections() -> dict[str, list[Flag]]:
             auto="the preset of a published data set, then of the task",
         ),
         Flag("config", "config.json of another run: start from its settings, which other flags override"),
+        Flag(
+            "dry_run",
+            "take three steps and one evaluation, print the time, memory and disk space of the training, keep nothing",
+            bool,
+            False,
+        ),
         FLAGFILE,
     ]
     found, heading = {"Most used": own}, ""
@@ -75,8 +83,8 @@ def sections() -> dict[str, list[Flag]]:
     return found
 
 
-def parse(argv: list[str]) -> tuple[TrainConfig, str]:
-    """Returns the config and the run directory of a command line.
+def parse(argv: list[str]) -> tuple[TrainConfig, str, bool]:
+    """Returns the config and the run directory of a command line, and whether it is a dry run.
 
     Flags override the settings of --config; without --config they override the presets.
 
@@ -85,7 +93,7 @@ def parse(argv: list[str]) -> tuple[TrainConfig, str]:
     """
     flags = [flag for section in sections().values() for flag in section if flag is not FLAGFILE]
     given, _ = parse_flags(argv, flags, first="dataset")
-    preset, output_dir, path = (given.pop(name, None) for name in ("preset", "output_dir", "config"))
+    preset, output_dir, path, dry = (given.pop(name, None) for name in ("preset", "output_dir", "config", "dry_run"))
     if "epochs" in given and "steps" in given:
         raise InputError("--epochs and --steps both set the length of the training; leave one out")
     if preset is not None and preset not in PRESETS:
@@ -104,7 +112,7 @@ def parse(argv: list[str]) -> tuple[TrainConfig, str]:
     settings["dataset"] = settings["dataset"].rstrip("/") or "/"  # shells complete folders with a slash
     config = TrainConfig(**settings)
     name = "-".join(filter(None, [Path(config.dataset).resolve().name, config.task]))
-    return config, output_dir or f"runs/{name}"
+    return config, output_dir or f"runs/{name}", bool(dry)
 
 
 def _from_presets(given: dict[str, Any], preset: str | None) -> dict[str, Any]:

@@ -5,10 +5,9 @@ import math
 from dataclasses import dataclass
 from typing import Any
 
-from tf_pix2pix.config.checks import check_together, valid_value
+from tf_pix2pix.config.checks import check_together, saved_settings, valid_value
 from tf_pix2pix.config.fields import Range, Size, choices, format_value, kind, option, table_keys, task_defaults
 from tf_pix2pix.config.presets import PRESETS, TASK_SETTINGS
-from tf_pix2pix.errors import InputError
 
 __all__ = ["PRESETS", "TASK_SETTINGS", "Range", "Size", "TrainConfig", "choices", "format_value", "kind", "table_keys"]
 
@@ -61,12 +60,13 @@ class TrainConfig:
     )
     target_encoding: str = option(
         "colors",
-        "the generator's output: colors, or a palette class for each pixel (trained by cross-entropy; the best "
-        "checkpoint has the highest mean IoU)",
+        "the generator's output: colors, or a palette class for each pixel (trained by cross-entropy)",
         choices="losses.TARGET_LOSSES",
     )
     palette: str | None = option(
-        None, "palette for onehot or classes: a JSON file with colors, or lines of R G B name", auto="from the images"
+        None,
+        "palette for onehot or classes: facades, cmp, cityscapes, or else a file: JSON, or lines of R G B name",
+        auto="the published set's, or from the images",
     )
     color_space: str = option(
         "rgb", "lab: predict a and b, keep the input's lightness; --task=colorize sets lab", choices=("rgb", "lab")
@@ -174,6 +174,13 @@ class TrainConfig:
     keep_checkpoints: int = option(2, "latest checkpoints to keep, besides the best", minimum=1, may_change=True)
     samples: int = option(4, "validation images in each sample grid", minimum=1, may_change=True)
     eval_pairs: int = option(100, "largest number of validation pairs to evaluate", minimum=1)
+    best_by: str | None = option(
+        None,
+        "the metric of the validation split that decides which checkpoint is the best",
+        auto="l1, or mean_iou for classes",
+        choices=("l1", "psnr", "ssim", "gradient_correlation", "pixel_accuracy", "mean_iou"),
+    )
+    early_stop: int = option(0, "stop after N evaluations without a new best; 0: never", minimum=0, may_change=True)
 
     def __post_init__(self):
         for field in dataclasses.fields(self):
@@ -220,6 +227,11 @@ class TrainConfig:
         return "palette" if self.palette_sides else "images"
 
     @property
+    def best_metric(self) -> str:
+        """The metric of the validation split that decides which checkpoint is the best, a key of metrics.METRICS."""
+        return self.best_by or ("mean_iou" if self.target_encoding == "classes" else "l1")
+
+    @property
     def task_settings(self) -> dict[str, Any]:
         """The task's settings, as tasks.input_maker accepts them: {"sigma": 25.0}."""
         settings = {name: getattr(self, name) for name in TASK_SETTINGS}
@@ -236,14 +248,4 @@ class TrainConfig:
         Raises:
           InputError: the value is not such a config, or has another format version.
         """
-        if not isinstance(value, dict):
-            raise InputError("not a config of tf_pix2pix; expected a JSON object")
-        fields = dict(value)
-        version = fields.pop("format_version", None)
-        if version != FORMAT_VERSION:
-            found = f"format version {version}" if version else "no format_version, so it predates release 0.1"
-            raise InputError(f"{found}; this release reads version {FORMAT_VERSION}, so train the run again")
-        if unknown := sorted(fields.keys() - {field.name for field in dataclasses.fields(cls)}):
-            raise InputError(f"unknown config key {', '.join(unknown)}; use the release of tf_pix2pix that wrote it")
-        settings: dict[str, Any] = {key: tuple(x) if isinstance(x, list) else x for key, x in fields.items()}
-        return cls(**settings)
+        return cls(**saved_settings(value, {field.name for field in dataclasses.fields(cls)}, FORMAT_VERSION))

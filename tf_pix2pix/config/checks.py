@@ -37,6 +37,28 @@ def valid_value(field: dataclasses.Field, value: Any) -> Any:
     return value
 
 
+def saved_settings(value: Any, names: set[str], version: int) -> dict[str, Any]:
+    """The settings in the JSON object of a config.json.
+
+    Args:
+      names: of the fields of a config; the object may lack some.
+      version: the format version that this release reads.
+
+    Raises:
+      InputError: the value is not such an object, has unknown fields, or another format version.
+    """
+    if not isinstance(value, dict):
+        raise InputError("not a config of tf_pix2pix; expected a JSON object")
+    settings = dict(value)
+    found = settings.pop("format_version", None)
+    if found != version:
+        problem = f"format version {found}" if found else "no format_version, so it predates release 0.1"
+        raise InputError(f"{problem}; this release reads version {version}, so train the run again")
+    if unknown := sorted(settings.keys() - names):
+        raise InputError(f"unknown config key {', '.join(unknown)}; use the release of tf_pix2pix that wrote it")
+    return {name: tuple(value) if isinstance(value, list) else value for name, value in settings.items()}
+
+
 _KIND_NAMES = {
     int: "a whole number",
     float: "a number",
@@ -84,6 +106,8 @@ def check_together(config) -> None:
         )
     if not (config.gan_weight or config.l1_weight):
         raise InputError("gan_weight=0 with l1_weight=0: the generator has no loss; raise one of them")
+    if config.best_by in ("pixel_accuracy", "mean_iou") and config.target_encoding != "classes":
+        raise InputError(f"{given('best_by')}: requires target_encoding=classes; leave it out")
     for name, other in (("input_dir", "target_dir"), ("target_dir", "input_dir")):
         if getattr(config, name) and not getattr(config, other):
             raise InputError(f"{given(name)}: requires {other}")

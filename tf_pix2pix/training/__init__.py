@@ -9,7 +9,7 @@ from typing import Any
 
 import tensorflow as tf
 
-from tf_pix2pix.config import TrainConfig, format_value
+from tf_pix2pix.config import TrainConfig
 from tf_pix2pix.cpu.settings import keep_freed_memory
 from tf_pix2pix.datasets import load_pairs
 from tf_pix2pix.datasets.pairs import Pairs
@@ -18,9 +18,11 @@ from tf_pix2pix.files import locked
 from tf_pix2pix.input_pipeline import prepare_examples, resolve
 from tf_pix2pix.run import Run
 from tf_pix2pix.survey import Survey, survey
+from tf_pix2pix.training.best import stops_early
 from tf_pix2pix.training.loop import run_loop, write_examples
+from tf_pix2pix.training.plan import describe_plan
 from tf_pix2pix.training.resuming import check_config, check_sides, resume
-from tf_pix2pix.training.step import TrainState, build_state
+from tf_pix2pix.training.step import build_state
 
 
 @dataclass(frozen=True)
@@ -58,15 +60,25 @@ def train(
     with tf.distribute.get_strategy().scope():
         state = build_state(run, total_steps)
     with _failures_named(run), locked(run_dir, "trains in"):
-        _print_plan(run, state, examples)
+        print(describe_plan(run, state, examples))
         step = resume(run, state, total_steps, {f"{split}_pairs": len(pairs) for split, pairs in examples.items()})
-        if step < total_steps:
-            step = run_loop(run, state, examples, total_steps, on_record or (lambda record: None))
-        else:
+        if reason := _finished(run, step, total_steps):
             write_examples(run, examples)  # a copied run may lack them
-            print(f"nothing left to do: {run_dir} has done {step} of {total_steps} steps; raise --epochs or --steps")
+            print(f"nothing left to do: {run_dir} {reason}")
+        else:
+            step = run_loop(run, state, examples, total_steps, on_record or (lambda record: None))
     metrics: dict[str, Any] = next((record for record in reversed(run.records()) if "val_l1" in record), {})
     return TrainResult(run_dir, step, run.sample_grid(step), metrics)
+
+
+def _finished(run: Run, step: int, total_steps: int) -> str:
+    """Why no step is left to do, and what continues the run; empty if steps are left."""
+    config = run.config
+    if step >= total_steps:
+        return f"has done {step} of {total_steps} steps; raise --epochs or --steps"
+    if stops_early(run.records(), config.best_metric, config.early_stop):
+        return f"stopped early at step {step}; --early_stop=0, or a higher number, continues to step {total_steps}"
+    return ""
 
 
 def _load_splits(config: TrainConfig) -> dict[str, Pairs]:
@@ -102,17 +114,6 @@ def _examples(run: Run, split: str, pairs: Pairs) -> Pairs:
     config = run.config
     return prepare_examples(
         pairs, run.sides, size=_example_size(config, split), fit=config.fit, cache_bytes=config.cache_gb * 1e9
-    )
-
-
-def _print_plan(run: Run, state: TrainState, examples: dict[str, Pairs]) -> None:
-    config = run.config
-    what = f"{'photos' if config.task else 'pairs'} for training, {len(examples['val'])} for validation"
-    discriminator = f"{state.discriminator.count_params():,}" if config.gan_weight else "none"
-    print(
-        f"{len(examples['train'])} {what}; {config.task or config.direction}, {format_value(config.crop_size)} pixels; "
-        f"generator {state.generator.count_params():,} parameters, discriminator {discriminator}; "
-        f"run directory {run.directory}"
     )
 
 

@@ -1,26 +1,28 @@
 """The loop around the training step: progress, records, sample grids, checkpoints, and stopping on a signal."""
 
 import contextlib
-import math
+import functools
 import signal
 import threading
 import time
 from collections.abc import Callable, Iterator
 from typing import Any
 
-import numpy as np
 import tensorflow as tf
 from tqdm import tqdm
 
 from tf_pix2pix import checkpoints, tasks
 from tf_pix2pix.datasets.pairs import Pairs
-from tf_pix2pix.errors import RunError
 from tf_pix2pix.input_pipeline import training_batches, validation_batches
 from tf_pix2pix.run import Run
+from tf_pix2pix.training.best import stops_early
+from tf_pix2pix.training.health import FailedBatches
+from tf_pix2pix.training.plan import FORECAST_STEPS, describe_length, forecast, format_duration
 from tf_pix2pix.training.reporting import RunReporter
-from tf_pix2pix.training.step import TrainState, make_train_step
+from tf_pix2pix.training.step import TrainState, make_train_step, summarize
 
 EXAMPLES = {"train": 32, "val": 8}  # pairs of each split in a run directory
+MAX_TRAIN_EVALUATED = 20  # training pairs to evaluate, and no more than of the validation split: they take little time
 PROGRESS_SECONDS = 60  # between lines of progress, if the output is not a terminal with a progress bar
 
 
@@ -31,55 +33,68 @@ def run_loop(
     total_steps: int,
     on_record: Callable[[dict[str, Any]], None],
 ) -> int:
-    """Trains from the state's step to total_steps, or until a signal, and saves the state; returns the step reached.
+    """Trains from the state's step to total_steps, and saves the state; returns the step reached.
+
+    It ends earlier on a signal, or after config.early_stop evaluations without a new best.
 
     Raises:
-      RunError: a loss is not finite.
+      RunError: a loss, a gradient or a weight is not finite.
       OSError, tf.errors.OpError: the disk or the data failed.
     """
     config = run.config
-    batches = _training_batches(run, examples["train"], int(state.step), total_steps)
+    batches = _distributed(_training_batches(run, examples["train"], int(state.step), total_steps))
     train_step = make_train_step(state, config, run.codec)
-    validation, samples = (
-        _images_of(run, pairs) for pairs in (examples["val"], examples["val"].spread(config.samples))
+    few = examples["train"].spread(min(MAX_TRAIN_EVALUATED, len(examples["val"])))
+    validation, training, samples = (
+        _images_of(run, pairs) for pairs in (examples["val"], few, examples["val"].spread(config.samples))
     )
-    reporter = RunReporter(run, state, validation, samples, on_record)
+    reporter = RunReporter(run, state, validation, training, samples, on_record)
     timer, printed = StepTimer(config.batch_size, len(examples["train"])), time.monotonic()
 
+    failed = FailedBatches(run, examples["train"].names, functools.partial(_training_batches, run, examples["train"]))
+
     def save(step):
-        timer.check_finite(step)
+        failed.check(step, timer.losses)
+        failed.check_weights(step, state)
         write_examples(run, examples)
         checkpoints.save(run.checkpoints, "step", step, state.checkpoint())
         checkpoints.keep_last(run.checkpoints, "step", config.keep_checkpoints)
         checkpoints.keep_last(run.checkpoints, "best", 1)  # after the state: a killed run resumes from it
 
-    step = saved = int(state.step)
+    step = saved = first = int(state.step)
     progress = tqdm(total=total_steps, initial=step, unit="step", disable=None, smoothing=0.05)
+    started, stopped_early = time.monotonic(), False
     with _stop_signals() as stop, progress:
-        if step == 0:
-            with timer.paused():
-                tqdm.write(f"untrained samples: {reporter.sample(0)}")
-                reporter.record({"step": 0, **{f"{split}_pairs": len(pairs) for split, pairs in examples.items()}})
-        while step < total_steps and not stop.is_set():
+        with timer.paused():
+            reporter.begin(step, examples)
+        tqdm.write(describe_length(run, step, total_steps, len(examples["train"])))
+        while step < total_steps and not stop.is_set() and not stopped_early:
             with timer.waiting():
                 batch = next(batches)
             timer.losses.append(train_step(*batch))
             step += 1
             progress.update()
             last = step == total_steps
+            if step == first + 1:
+                traced = timer.clock()
+            elif step == first + 1 + FORECAST_STEPS and not last:
+                seconds_per_step = (timer.clock() - traced) / FORECAST_STEPS
+                tqdm.write(forecast(total_steps - step, seconds_per_step, config.batch_size))
             if last or step % config.log_every == 0:
-                timer.check_finite(step)
+                failed.check(step, timer.losses)
                 values = timer.read(step)
                 progress.set_postfix_str(_status(values))
                 if progress.disable and time.monotonic() - printed > PROGRESS_SECONDS:
-                    print(f"step {step} of {total_steps}: {_status(values)}")
                     printed = time.monotonic()
+                    left = (printed - started) / (step - first) * (total_steps - step)
+                    print(f"step {step} of {total_steps}, {format_duration(left)} left: {_status(values)}")
                 reporter.record({**values, "learning_rate": float(state.generator_optimizer.learning_rate)})
             with timer.paused():
                 if last or step % config.sample_every == 0:
                     grid = reporter.sample(step)
                 if last or step % config.eval_every == 0:
                     reporter.evaluate(step)
+                    stopped_early = not last and stops_early(run.records(), config.best_metric, config.early_stop)
                 if last or step % config.checkpoint_every == 0:
                     save(step)
                     saved = step
@@ -87,10 +102,17 @@ def run_loop(
             if saved != step:
                 save(step)
             grid = reporter.sample(step)
-    if step == total_steps:
-        print(f"done: {total_steps} steps; sample grid: {grid}")
+    duration = format_duration(time.monotonic() - started)
+    if stopped_early:
+        evaluated = f"{config.early_stop} evaluations without a new best {config.best_metric}"
+        print(f"stopped early at step {step} of {total_steps} after {duration}: {evaluated}; saved")
+    elif step == total_steps:
+        print(f"done: {step - first:,} steps in {duration}")
     else:
-        print(f"stopped at step {step} of {total_steps}, saved; the same command resumes. Sample grid: {grid}")
+        print(f"stopped at step {step} of {total_steps} after {duration}, saved; the same command resumes")
+    for line in reporter.summary():
+        print(line)
+    print(f"sample grid: {grid}")
     return step
 
 
@@ -111,9 +133,9 @@ def _images_of(run: Run, examples: Pairs) -> tf.data.Dataset:
     return validation_batches(examples, run.sides, batch_size=1, crop_size=run.config.crop_size, make_input=make_input)
 
 
-def _training_batches(run: Run, examples: Pairs, start_step: int, total_steps: int) -> Iterator:
+def _training_batches(run: Run, examples: Pairs, start_step: int, total_steps: int) -> tf.data.Dataset:
     config = run.config
-    batches = training_batches(
+    return training_batches(
         examples,
         run.sides,
         batch_size=config.batch_size,
@@ -124,19 +146,28 @@ def _training_batches(run: Run, examples: Pairs, start_step: int, total_steps: i
         steps=total_steps,
         make_input=tasks.input_maker(config.task, run.sides.target, **config.task_settings),
     )
+
+
+def _distributed(batches: tf.data.Dataset) -> Iterator:
+    """The batches, each divided among the replicas."""
     return iter(tf.distribute.get_strategy().experimental_distribute_dataset(batches))
 
 
 class StepTimer:
-    """The losses and the time since the last record."""
+    """What each step measured, and the time, since the last record."""
 
     def __init__(self, batch_size: int, train_pairs: int):
         self._batch_size, self._train_pairs = batch_size, train_pairs
+        self._paused = 0.0
         self._start()
 
     def _start(self):
         self.losses: list[dict[str, tf.Tensor]] = []
-        self._started, self._waited = time.monotonic(), 0.0
+        self._started, self._waited = self.clock(), 0.0
+
+    def clock(self) -> float:
+        """Seconds, without those in `paused`; only differences have a meaning."""
+        return time.monotonic() - self._paused
 
     @contextlib.contextmanager
     def waiting(self) -> Iterator[None]:
@@ -150,26 +181,15 @@ class StepTimer:
         """Excludes the time inside: evaluation, sampling, saving."""
         started = time.monotonic()
         yield
-        self._started += time.monotonic() - started
-
-    def check_finite(self, step: int) -> None:
-        """Raises RunError if a loss since the last record is not finite."""
-        for losses in self.losses:
-            if not all(math.isfinite(loss) for loss in losses.values()):
-                values = ", ".join(f"{name} {float(loss):.3g}" for name, loss in losses.items())
-                raise RunError(
-                    f"a loss is not finite at step {step} ({values}); resuming from the last checkpoint would end here "
-                    "again: train in another --output_dir with a lower --learning_rate"
-                )
+        self._paused += time.monotonic() - started
 
     def read(self, step: int) -> dict[str, float]:
-        """Mean losses, images per second, and the share of time spent waiting for data; then starts anew."""
-        means = {name: float(np.mean([losses[name] for losses in self.losses])) for name in self.losses[0]}
-        seconds = time.monotonic() - self._started
+        """The means of what the steps measured, images per second, and the share of time spent waiting; starts anew."""
+        seconds = self.clock() - self._started
         values = {
             "step": step,
             "epoch": step * self._batch_size / self._train_pairs,
-            **means,
+            **summarize(self.losses),
             "images_per_second": len(self.losses) * self._batch_size / seconds,
             "data_wait": self._waited / seconds,
         }

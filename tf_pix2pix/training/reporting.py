@@ -1,7 +1,7 @@
 """RunReporter: a run's records, TensorBoard events, sample grids, evaluations and best checkpoint."""
 
 import importlib.util
-import math
+import shlex
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -12,10 +12,16 @@ from tqdm import tqdm
 
 from tf_pix2pix import checkpoints, images
 from tf_pix2pix.codecs import with_codec
+from tf_pix2pix.curves import write_curves
+from tf_pix2pix.datasets.pairs import Pairs
+from tf_pix2pix.errors import error_line
 from tf_pix2pix.inference import make_translate
 from tf_pix2pix.metrics import paired_metrics
 from tf_pix2pix.run import Run
+from tf_pix2pix.training.best import best_evaluation, describe, rank, saved_trivial, verdict
+from tf_pix2pix.training.health import Health
 from tf_pix2pix.training.step import TrainState
+from tf_pix2pix.trivial_answers import trivial_answers
 
 
 class RunReporter:
@@ -26,22 +32,46 @@ class RunReporter:
         run: Run,
         state: TrainState,
         validation: tf.data.Dataset,  # of (input_image, target_image), float32 [1, h, w, c] in [-1, 1]
+        training: tf.data.Dataset,  # a few training pairs to evaluate likewise
         samples: tf.data.Dataset,  # the pairs in sample grids, likewise
         on_record: Callable[[dict[str, Any]], None],  # called with each record of metrics.jsonl
     ):
         self._run, self._state, self._on_record = run, state, on_record
-        self._validation, self._samples = validation, samples
+        self._validation, self._training, self._samples = validation, training, samples
+        self._palette = run.sides.target.palette.array if run.sides.target.palette else None
         self._translate = make_translate(with_codec(state.sampled, run.codec, run.sides.input.channels))
         self._write_events = event_writer(run.directory / "logs")
-        self._best = min((self._badness(record) for record in run.records() if "val_l1" in record), default=math.inf)
+        self._metric = run.config.best_metric
+        self._best = best_evaluation(run.records(), self._metric)
+        self._trivial = saved_trivial(run.records())
+        self._health = Health(run, state)
 
-    def _badness(self, record: dict[str, float]) -> float:
-        """The value that the best checkpoint minimizes: L1, or for classes 1 - mean IoU."""
-        return 1.0 - record["val_mean_iou"] if "val_mean_iou" in record else record["val_l1"]
+    def begin(self, step: int, examples: dict[str, Pairs]) -> None:
+        """Measures the trivial answers, unless a record has them, and at step 0 makes the first record and samples."""
+        record: dict[str, Any] = {"step": step}
+        if step == 0:
+            record |= {f"{split}_pairs": len(pairs) for split, pairs in examples.items()}
+        if not self._trivial:
+            answers = trivial_answers(examples["train"], self._run.sides, task=self._run.config.task)
+            self._trivial = {name: self._measure(answer, self._validation) for name, answer in answers.items()}
+            record["trivial"] = self._trivial
+            tqdm.write("without a network, on the validation split:")
+            for name, values in self._trivial.items():
+                tqdm.write(f"  {name}: {_format_metrics(values)}")
+        if len(record) > 1:
+            self.record(record)
+        if step == 0:
+            tqdm.write(f"untrained samples: {self.sample(0)}")
+
+    def _measure(
+        self, translate: Callable[[tf.Tensor], tf.Tensor], pairs: tf.data.Dataset, observe: Callable | None = None
+    ) -> dict[str, float]:
+        return paired_metrics(translate, pairs, self._palette, observe)
 
     def record(self, values: dict[str, Any]) -> None:
         """Appends a record to metrics.jsonl and TensorBoard."""
         self._run.append_record(values)
+        self._health.add(values)
         self._write_events(values["step"], scalars={name: value for name, value in values.items() if name != "step"})
         self._on_record(values)
 
@@ -55,15 +85,51 @@ class RunReporter:
         return self._run.write_sample_grid(step, rows)
 
     def evaluate(self, step: int) -> None:
-        """Records the metrics of the validation split, and saves the generator if it is the best so far."""
-        palette = self._run.sides.target.palette
-        values = paired_metrics(self._translate, self._validation, palette.array if palette else None)
-        record = {"step": step, **{f"val_{name}": value for name, value in values.items()}}
+        """Records the metrics of the validation split, and saves the generator if it is the best so far.
+
+        The record also has the metrics of a few training pairs, `train_l1` and so on: far better ones show overfitting.
+        """
+        values = self._measure(self._translate, self._validation, self._health.observe)
+        training = self._measure(self._translate, self._training)
+        record: dict[str, Any] = {"step": step}
+        for prefix, measured in (("val", values), ("train", training)):
+            record |= {f"{prefix}_{name}": value for name, value in measured.items()}
+        gained, health = self._health.judge(record)
+        record |= gained
         self.record(record)
-        tqdm.write(f"step {step}, validation: " + ", ".join(f"{name} {value:.4g}" for name, value in values.items()))
-        if self._badness(record) < self._best:
-            self._best = self._badness(record)
+        if self._best is None or rank(record, self._metric) < rank(self._best, self._metric):
+            self._best = record
             checkpoints.save(self._run.checkpoints, "best", step, self._state.best_checkpoint())
+        tqdm.write(f"step {step}, validation: {_format_metrics(values)}")
+        for line in (describe(record, self._best, self._trivial, self._metric), *health):
+            tqdm.write(f"  {line}")
+
+        self._draw_curves()
+
+    def _draw_curves(self) -> None:
+        """Draws curves.png. Training goes on if that fails: the records are there, and `pix2pix plot` draws them."""
+        try:
+            write_curves(self._run)
+        except Exception as error:  # whatever a drawing library raises
+            tqdm.write(f"warning: {self._run.directory}/curves.png was not drawn ({error_line(error)})")
+
+    def summary(self) -> list[str]:
+        """Lines for the end of a run: the best evaluation, the best trivial answer, and the next commands."""
+        lines = []
+        if self._best:
+            values = {name: self._best[f"val_{name}"] for name in next(iter(self._trivial.values()))}
+            lines += [f"best step {self._best['step']}, validation: {_format_metrics(values)}"]
+            lines += [verdict(self._best, self._trivial, self._metric)]
+        run_dir = shlex.quote(str(self._run.directory))
+        return [
+            *lines,
+            f"next: pix2pix evaluate {run_dir}",
+            f"      pix2pix translate --model={run_dir} IMAGES --output=FOLDER",
+        ]
+
+
+def _format_metrics(values: dict[str, float]) -> str:
+    return ", ".join(f"{name} {value:.4g}" for name, value in values.items())
 
 
 def event_writer(directory: Path) -> Callable[..., None]:
@@ -76,7 +142,8 @@ def event_writer(directory: Path) -> Callable[..., None]:
     def write(step, scalars=None, grids=None):
         with writer.as_default(step):
             for name, value in (scalars or {}).items():
-                tf.summary.scalar(name, value)
+                if isinstance(value, int | float):  # not the trivial answers, nor warnings
+                    tf.summary.scalar(name, value)
             for name, grid in (grids or {}).items():
                 tf.summary.image(name, grid, max_outputs=len(grid))
         writer.flush()

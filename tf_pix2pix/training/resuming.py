@@ -35,7 +35,7 @@ def check_config(directory: Path, config: TrainConfig) -> Sides | None:
 
 def check_sides(directory: Path, saved: Sides | None, sides: Sides) -> None:
     """Raises InputError if the run in the folder has other sides, because its images have changed."""
-    fields = [field.name for field in dataclasses.fields(Side)]
+    fields = [field.name for field in dataclasses.fields(Side) if field.compare]
     for name, old, new in zip(Sides._fields, saved or sides, sides, strict=True):
         if changes := _find_changes(old, new, fields, _describe):
             raise InputError(
@@ -73,8 +73,6 @@ def resume(run: Run, state: TrainState, total_steps: int, counts: dict[str, int]
     if step < total_steps:
         run.write_settings()
         run.forget_after(step if saved else -1)
-        if step:
-            print(f"resuming at step {step} of {total_steps}")
     return step
 
 
