@@ -82,6 +82,15 @@ def test_the_summary_names_the_best_step_and_the_trivial_answer(make_history, mo
     assert "300 steps; best at step 200: L1 0.25; no better than copy of the input (0.25)" in texts
 
 
+def test_the_best_checkpoint_is_the_one_that_was_saved(make_history, monkeypatch):
+    """Training does not choose the least L1 if its images are blank."""
+    run = make_history(gan_records())
+    (run.checkpoints / "best-00000300").mkdir(parents=True)
+    assert History(run).best()["step"] == 300
+    (run.checkpoints / "best-00000300").rename(run.checkpoints / "best-00000999")  # without a record
+    assert History(run).best()["step"] == 200
+
+
 def test_panels_are_those_that_have_values(make_history, monkeypatch):
     titles = {"L1 (lower is better)", "PSNR in dB (higher is better)", "discriminator and generator losses"}
     health = {"discriminator's accuracy", "gradient norms"}

@@ -101,8 +101,7 @@ def run(tmp_path):
     run.write_settings()
     for step in (10, 20, 30):
         run.append_record({"step": step, "gen_l1_loss": 0.3})
-        health = [f"waiting for data {step}% of the time; raise --cache_gb"] if step > 10 else []
-        run.append_record({"step": step, "val_l1": 0.3, "health": health})
+        run.append_record({"step": step, "val_l1": 0.3, "health": ["unknown_trouble"] if step > 10 else []})
     return run
 
 
@@ -127,7 +126,7 @@ def test_all_that_was_measured_is_there(page):
         "FID on 3 images is biased <i>",
         *("wall 90 10 100 90.0 % 87.4 %", "door <b> 75 25 4 25.0 % 7.1 %", "sky 0 – –"),
         *("generated images 0.5200 0.1600", "targets (ceiling) 0.7100 0.3300", "U-Net, 400 pairs"),
-        "waiting for data 30% of the time; raise --cache_gb 2 evaluations, steps 20 to 30",
+        "unknown trouble 2 evaluations, steps 20 to 30",
         *("--l1_weight=10.0", "--filters=4", "beta_1=0.5"),
     ):
         assert part in page.text, part
@@ -138,12 +137,28 @@ def test_all_that_was_measured_is_there(page):
 
 @pytest.mark.parametrize(
     ("l1", "verdict"),
-    [(0.24, "Better than nothing"), (0.28, "Not clearly better than nothing"), (0.34, "Not clearly better than nothing"),
-     (0.36, "No better than nothing")],
-)  # fmt: skip
+    [(0.24, "Better than nothing"), (0.28, "Not clearly better than nothing"), (0.31, "No better than nothing")],
+)
 def test_the_verdict_compares_the_interval_with_the_best_trivial_answer(tmp_path, l1, verdict):
     page = Page(write_report(tmp_path, make_facts(l1), [], None).read_text(encoding="utf-8"))
     assert f" {verdict} L1 is " in page.text
+
+
+def test_the_paired_difference_decides_where_it_is_known(tmp_path):
+    facts = make_facts(0.28)
+    for value, low, verdict in ((0.02, 0.01, "Better"), (0.02, -0.01, "Not clearly better"), (-0.1, -0.2, "No better")):
+        facts["trivial"]["median color"]["l1"]["behind"] = {"value": value, "low": low, "high": value + 0.1}
+        page = Page(write_report(tmp_path, facts, [], None).read_text(encoding="utf-8"))
+        assert f" {verdict} than nothing L1 is 0.2800 " in page.text
+
+
+def test_warnings_in_training_have_their_latest_words(tmp_path, run):
+    for step in range(40, 50, 2):
+        run.append_record({"step": step, "gen_l1_loss": 0.3, "images_per_second": 9.0, "data_wait": step / 100})
+    run.append_record({"step": 50, "val_l1": 0.3, "health": ["waiting"]})
+    page = Page(write_report(tmp_path, make_facts(), [], run).read_text(encoding="utf-8"))
+    assert "At the last evaluation: training L1 0.3" in page.text
+    assert re.search(r"[^.]*44%.* step 50 unknown trouble 2 evaluations", page.text)
 
 
 def test_the_page_needs_no_network_and_its_images_exist(page, tmp_path):
