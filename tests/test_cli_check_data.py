@@ -94,5 +94,8 @@ def test_photos_for_a_task(folder, run):
     assert code == 0, err
     assert "train        5  photo  128x64                 uint8 x 3" in out
     assert "256x256" in out and "left half" not in out
+    assert "warning: photos: most look like side-by-side pairs; leave out --task" in out  # as the files are
+    for number in range(6):
+        write_image(folder / f"{number}.png", facade(0, number, (64, 128))[0])
     out = run("set", "--task=colorize", "--crop_size=64x128")[1]
     assert out.splitlines()[-1] == "set is fine" and "256x256" not in out

@@ -11,6 +11,7 @@ from PIL import Image, ImageOps
 
 from tf_pix2pix import images
 from tf_pix2pix.cli.translate import main
+from tf_pix2pix.datasets.synthetic_facades import facade
 from tf_pix2pix.errors import RunError
 from tf_pix2pix.sides import Side, Sides
 from tf_pix2pix.tasks import input_maker
@@ -294,3 +295,36 @@ def test_files_that_cannot_hold_floats_are_refused(run, tmp_path, float_run, mon
     assert (code, len(err.splitlines())) == (2, 1)
     assert re.search(message, err, re.MULTILINE), err
     assert files(tmp_path) == ["a.png"]
+
+
+@pytest.fixture(scope="module")
+def shrunk_run(tmp_path_factory):
+    """A run whose training shrank images of 150x150 to 36x36, 0.24 of their size."""
+    sides = Sides(Side(3, image_size=(150, 150)), Side(3, image_size=(150, 150)))
+    return make_run(tmp_path_factory.mktemp("shrunk") / "run", sides, filters=2).directory
+
+
+def test_a_scale_far_from_that_of_training_is_noted_once(run, tmp_path, shrunk_run):
+    for number, side in enumerate((150, 32, 150, 300, 36)):
+        write_image(tmp_path / "in" / f"{number}.png", random_image(number, side, side))
+    note = "seen at 4.2 times the scale of training; --resize=train translates at the trained scale\n"
+    assert run(tmp_path / "in", f"--output={tmp_path}/1", model=shrunk_run)[2] == f"3 of 5 images are {note}"
+    assert run(tmp_path / "in" / "0.png", f"--output={tmp_path}/2", model=shrunk_run)[2] == f"1 of 1 images is {note}"
+    write_image(tmp_path / "in" / "5.png", random_image(5, 90, 90))
+    err = run(tmp_path / "in", f"--output={tmp_path}/3", model=shrunk_run)[2]
+    assert err.startswith("4 of 6 images are seen at 2.5 to 4.2 times the scale of training; ")
+    assert run(tmp_path / "in", f"--output={tmp_path}/4", "--resize=train", model=shrunk_run)[2] == ""
+    assert run(tmp_path / "in" / "1.png", f"--output={tmp_path}/5", model=shrunk_run)[2] == ""
+
+
+def test_side_by_side_pairs_that_are_not_cut_are_noted(run, tmp_path):
+    for number in range(2):
+        photo, labels = facade(0, number, (64, 64))
+        write_image(tmp_path / "pairs" / f"{number}.png", np.hstack([photo, labels]))
+        write_image(tmp_path / "wide" / f"{number}.png", facade(0, number, (64, 128))[0])
+    expected = "2 of 2 images look like side-by-side pairs; --side_by_side translates the input half\n"
+    assert run(tmp_path / "pairs", f"--output={tmp_path}/1")[2] == expected
+    one = run(tmp_path / "pairs" / "0.png", f"--output={tmp_path}/2")[2]
+    assert one.startswith("1 of 1 images looks like a side-by-side pair; ")
+    assert run(tmp_path / "pairs", f"--output={tmp_path}/3", "--side_by_side")[2] == ""
+    assert run(tmp_path / "wide", f"--output={tmp_path}/4")[2] == ""

@@ -50,6 +50,8 @@ def test_other_values_are_not_a_config(value, message):
         (dict(seed=2**31), "seed=2147483648: must be below 2147483647"),
         (dict(samples=5, eval_pairs=4), "samples=5: must not exceed eval_pairs=4"),
         (dict(adversarial_loss="wgan-gp", norm="batch"), "norm=batch: does not work with adversarial_loss=wgan-gp"),
+        (dict(best_by="mean_iou"), "best_by=mean_iou: requires target_encoding=classes; leave it out"),
+        (dict(best_by="fid"), "best_by=fid: must be one of l1, psnr, ssim"),
         (dict(gan_weight=0.0, l1_weight=0.0), "gan_weight=0 with l1_weight=0: the generator has no loss"),
         (dict(task="colourize"), "task=colourize: must be one of colorize, edges, soft_edges, sketch"),
         (dict(task_scale=2), "task_scale=2: requires task=super_resolution; leave it out"),

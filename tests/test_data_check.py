@@ -446,3 +446,26 @@ def test_label_maps_and_those_with_jpeg_noise(tmp_path):
     (noisy,) = check(jpeg, tmp_path / "2")["findings"]
     assert (noisy["kind"], noisy["severity"]) == ("noisy_labels_B", "warning")
     assert abs(int(re.search(r"(\d+) colors are clear", noisy["title"])[1]) - colors) <= 2
+
+
+def test_files_of_another_layout_are_warned_of(tmp_path):
+    photos, labels = zip(*FACADES[:12], strict=True)
+    for number in range(12):
+        write_image(tmp_path / "pairs" / f"{number}.png", np.hstack([photos[number], labels[number]]))
+        write_image(tmp_path / "photos" / f"{number}.png", photos[number])
+    joined = found(check(tmp_path / "pairs", tmp_path / "1", task="deblur"))
+    assert joined == {"joined_pairs": ("warning", [])}
+    cut = check(tmp_path / "photos", tmp_path / "2")
+    (advice,) = [one["advice"] for one in cut["findings"] if one["kind"] == "cut_images"]
+    assert advice == "pass --task, here and in training, if they are plain photos"
+    assert found(cut)["cut_images"] == ("warning", [])
+    assert found(check(tmp_path / "photos", tmp_path / "3", task="deblur")) == {}
+    assert found(check(tmp_path / "pairs", tmp_path / "4")).keys() == {"label_maps_B"}
+
+
+def test_how_far_training_shrinks_the_images(side_by_side_folder, tmp_path):
+    assert "scale" not in found(check(side_by_side_folder, tmp_path / "out", crop_size=(27, 27)))
+    (finding,) = check(side_by_side_folder, tmp_path / "out", crop_size=(20, 25))["findings"]
+    assert (finding["kind"], finding["severity"]) == ("scale", "note")
+    expected = "40x40 images (width x height, median): seen at about 0.56 of their size in training"
+    assert finding["title"] == expected

@@ -6,7 +6,7 @@ from tf_pix2pix import images
 from tf_pix2pix.datasets.pairs import Pairs
 from tf_pix2pix.errors import InputError
 from tf_pix2pix.input_pipeline import make_example, prepare_examples
-from tf_pix2pix.palettes import Palette
+from tf_pix2pix.palettes import PALETTES, Palette
 from tf_pix2pix.sides import Side, Sides
 
 RGB_SIDES = Sides(Side(3), Side(3))
@@ -30,6 +30,20 @@ def test_colors_are_mapped_before_resizing():
     side = Side(1, palette=Palette(((0,), (100,))), resize="nearest")
     (made,) = make_example((image,), ("target",), Sides(side, side), (4, 5), "stretch")
     np.testing.assert_array_equal(made, np.repeat([0, 0, 100, 100], 5).reshape(4, 5, 1))
+
+
+def test_blurred_labels_are_restored_in_targets_alone():
+    """Inputs get the nearest color, pixel by pixel, as in exported models."""
+    palette = PALETTES["facades"]
+    labels = palette.array[[[9] * 6 + [6] * 6] * 6]
+    labels[:, 6] = [230, 185, 30]  # blur between red-orange and lime, nearest to orange
+    sides = Sides(*[Side(3, palette=palette, resize="nearest")] * 2)
+    input_image, target_image = make_example((labels, labels), PARTS, sides, (6, 12), "stretch")
+    np.testing.assert_array_equal(input_image, palette.map_colors(labels))
+    np.testing.assert_array_equal(
+        np.unique(target_image.reshape(-1, 3), axis=0), np.unique(palette.array[[9, 6]], axis=0)
+    )
+    assert (input_image != target_image).any(axis=2).sum() == 6
 
 
 @pytest.mark.parametrize(("fit", "shape"), [("stretch", (20, 20)), ("cover", (20, 40)), ("none", (30, 60))])

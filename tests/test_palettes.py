@@ -182,6 +182,22 @@ def test_known_colors_stay_and_jpeg_noise_becomes_the_nearest():
     assert {*map(tuple, palette.map_colors(as_jpeg(clean)).reshape(-1, 3).tolist())} == {*palette.colors}
 
 
+def test_pixels_that_jpeg_has_blurred_get_the_color_of_the_closest_clear_pixel():
+    """Between red-orange and lime the blur lies nearest to yellow or orange."""
+    palette = PALETTES["facades"]
+    labels = np.array([9, 6, 0])[np.random.default_rng(0).integers(0, 3, (12, 12))].repeat(11, 0).repeat(11, 1)
+    truth = palette.array[labels]
+    noisy = images.decode(encode(Image.fromarray(truth), "JPEG", quality=90, subsampling=2))
+    wrong = {of: np.mean((of(noisy) != truth).any(axis=2)) for of in (palette.map_colors, palette.restore_colors)}
+    assert wrong[palette.map_colors] > 0.04 and wrong[palette.restore_colors] < 0.01
+    assert palette.restore_colors(truth) is truth
+    noisy = noisy.copy()
+    noisy[20:60, 20:60] = [255, 255, 255]  # far from every color, and too large for a blurred edge
+    restored = palette.restore_colors(noisy)
+    np.testing.assert_array_equal(restored[32:48, 32:48], palette.map_colors(noisy)[32:48, 32:48])
+    assert (palette.restore_colors(np.full_like(truth, 128)) == palette.map_colors(np.full_like(truth, 128))).all()
+
+
 @pytest.mark.parametrize("channels", [1, 3, 4])
 def test_the_nearest_color_is_that_of_least_squared_difference(channels):
     colors = np.unique(random_image(0, 16, 16, channels).reshape(-1, channels), axis=0)[::-1]

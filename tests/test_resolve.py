@@ -5,10 +5,12 @@ import numpy as np
 import pytest
 from helpers import change, random_deep, random_image
 
+from tf_pix2pix.datasets import load_pairs
 from tf_pix2pix.datasets.pairs import Pairs
+from tf_pix2pix.datasets.synthetic_facades import facade
 from tf_pix2pix.errors import InputError
 from tf_pix2pix.input_pipeline import resolve
-from tf_pix2pix.palettes import Palette
+from tf_pix2pix.palettes import PALETTES, Palette
 from tf_pix2pix.sides import Side, Sides
 from tf_pix2pix.survey import survey
 
@@ -186,6 +188,19 @@ def test_a_given_palette_gets_the_channels_of_the_images(palette_file):
         found(GRAY, [0, 0, 1], [9, 9, 9])
 
 
+def test_published_label_maps_have_their_palette_though_jpeg_gives_them_thousands_of_colors(real_facades):
+    for fields in (dict(direction="AtoB", target_encoding="classes"), dict(direction="BtoA", input_encoding="onehot")):
+        settings = config(dataset="facades", **fields)
+        pairs = load_pairs("facades", data_dir=str(real_facades), direction=settings.direction)["train"].spread(3)
+        found = survey(pairs, label_sides=settings.palette_sides, description="testing")
+        sides = resolve(settings, {"train": found, "val": found})
+        assert [side.palette for side in sides if side.palette] == [PALETTES["facades"]]
+    assert (
+        resolved(LABELS, targets=[RGB], input_encoding="onehot", dataset="cityscapes", palette="cmp").input.palette
+        == (PALETTES["cmp"])
+    )
+
+
 def test_a_resumed_run_keeps_the_palette_that_it_found():
     fields = dict(targets=[RGB], input_encoding="onehot")
     first = resolved(LABELS, **fields)
@@ -193,3 +208,52 @@ def test_a_resumed_run_keeps_the_palette_that_it_found():
     more[0, 0] = 1
     assert resolved(more, saved=first, **fields) == first
     assert len(resolved(more, **fields).input.palette.colors) == 3
+
+
+@pytest.mark.parametrize(
+    ("size", "fields", "expected"),
+    [
+        ((150, 150), {}, "150x150 images are seen at 0.24 of their size; --fit=none trains at full size\n"),
+        ((60, 90), {}, "90x60 images are seen at 0.49 of their size; --fit=none trains at full size\n"),
+        ((20, 20), {}, "20x20 images are seen at 1.8 times their size; a smaller --crop_size enlarges them less\n"),
+        (
+            (40, 40),
+            {"load_size": (80, 80)},
+            "40x40 images are seen at 2 times their size; --fit=none trains at full si",
+        ),
+        ((150, 150), {"fit": "none"}, ""),
+        ((50, 50), {}, ""),
+        ((150, 150), {"jitter": False, "crop_size": (128, 128)}, ""),
+    ],
+)
+def test_a_scale_far_from_that_of_the_files_is_printed(capsys, size, fields, expected):
+    photos = [random_image(number, *size) for number in range(3)]
+    sides = resolved(*photos, random_image(3, 2 * size[0], size[1]), **fields)
+    assert capsys.readouterr().out.startswith(expected or "\n") == bool(expected)
+    assert sides.input.image_size == sides.target.image_size == size
+
+
+def test_the_image_size_of_a_task_and_a_palette():
+    sides = resolved(RGB, task="denoise")
+    assert sides.input.image_size == sides.target.image_size == (8, 8)
+    sides = resolved(LABELS, LABELS, LABELS[:2], targets=[RGB] * 3, input_encoding="onehot", val=[RGB[:1, :1]])
+    assert (sides.input.image_size, sides.target.image_size) == ((4, 2), (8, 8))
+
+
+def test_files_of_another_layout_are_warned_of(capsys):
+    photos, labels = zip(*[facade(0, index, (64, 64)) for index in range(9)], strict=True)
+    left, right = [photo[:, :32] for photo in photos], [photo[:, 32:] for photo in photos]
+    single = "warning: the files look like single images cut in half, not like pairs; for plain photos pass --task="
+    for halves in ((left, right), (right, left)):
+        resolved(*halves[0], targets=halves[1])
+        assert capsys.readouterr().err.startswith(single)
+    joined = [np.hstack(pair) for pair in zip(photos, labels, strict=True)]
+    resolved(*joined, task="deblur")
+    expected = (
+        "warning: the files look like side-by-side pairs, not like photos; to train on pairs leave out --task=deblur\n"
+    )
+    assert capsys.readouterr().err == expected
+    resolved(*photos, task="deblur")
+    resolved(*photos, targets=labels)
+    resolved(*labels, targets=photos)
+    assert capsys.readouterr().err == ""

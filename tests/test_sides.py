@@ -63,8 +63,25 @@ def test_sides_return_from_json():
     again = Sides.from_json(json.loads(json.dumps(sides.to_json())))
     assert again == sides
     assert again.input.palette.counts == LABELS.counts  # which == ignores
-    for damage in ({"channels": 2}, {"depth": "int8"}, {"value_range": [3, 1]}, {"palette": [1]}, {"new": 1}):
+    for damage in (
+        {"image_size": 5},
+        {"channels": 2},
+        {"depth": "int8"},
+        {"value_range": [3, 1]},
+        {"palette": [1]},
+        {"new": 1},
+    ):
         damaged = sides.to_json()
         damaged["input"] |= damage
         with pytest.raises((ValueError, TypeError)):
             Sides.from_json(damaged)
+
+
+def test_the_image_size_is_kept_and_makes_no_other_side():
+    sides = Sides(Side(3, image_size=(600, 400)), Side(1))
+    assert sides == Sides(Side(3, image_size=(9, 9)), Side(1)) and hash(sides.input) == hash(Side(3))
+    written = json.loads(json.dumps(sides.to_json()))
+    again = Sides.from_json(written)
+    assert (again.input.image_size, again.target.image_size) == ((600, 400), None)
+    del written["input"]["image_size"]  # as in the files of older releases
+    assert Sides.from_json(written).input == sides.input and Sides.from_json(written).input.image_size is None

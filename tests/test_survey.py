@@ -4,7 +4,9 @@ from helpers import random_deep, random_image
 
 from tf_pix2pix import images
 from tf_pix2pix.datasets.pairs import Pairs
+from tf_pix2pix.datasets.synthetic_facades import facade
 from tf_pix2pix.errors import InputError
+from tf_pix2pix.seams import JOINED, SINGLE
 from tf_pix2pix.survey import SAMPLE, survey
 
 GRAY, RGB, RGBA = (random_image(channels, 8, 8, channels) for channels in (1, 3, 4))
@@ -88,3 +90,19 @@ def test_colors_are_counted_with_the_first_pair_that_has_them():
     assert (colors.channels, colors.images) == (3, 3)
     deep, _ = look(random_deep(0, 8, 8, 1), label_sides=["input"])
     assert deep.bad == ["file0.png: 16 bits a channel: a palette requires label maps of 8 bits a channel"]
+
+
+def test_the_image_size_is_the_median_of_usable_images():
+    found, _ = look(RGB, random_image(0, 20, 9), random_image(1, 12, 40), InputError("bad"), random_image(2, 13, 41))
+    assert [facts.image_size for facts in found.sides.values()] == [(12, 24)] * 2
+
+
+def test_seams_of_pairs_and_of_photos():
+    photo, labels = facade(0, 1, (128, 128))
+    halves = [photo[:, :64], photo[:, 64:]]
+    found, _ = look(photo, halves[0], halves[1], RGB, targets=[labels, halves[1], halves[0], RGB])
+    pair, single, swapped, unclear = found.seams
+    assert pair > JOINED and single == swapped < SINGLE and np.isnan(unclear)
+    photos, _ = look(photo, np.hstack([photo, labels]), photo[:, 1:], parts=("target",))
+    single, joined, odd = photos.seams
+    assert single < SINGLE and joined > JOINED and np.isnan(odd)

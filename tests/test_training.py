@@ -1,5 +1,6 @@
 """Training: runs from their first step to resuming, stopping and failing."""
 
+import json
 import re
 import resource
 import shutil
@@ -8,6 +9,7 @@ import subprocess
 import sys
 import threading
 import time
+from functools import partial
 from types import SimpleNamespace
 
 import numpy as np
@@ -26,8 +28,9 @@ from helpers import (
 
 from tf_pix2pix import checkpoints, files, images, training
 from tf_pix2pix.errors import InputError, RunError
+from tf_pix2pix.exporting import export
 from tf_pix2pix.inference import make_translate
-from tf_pix2pix.metrics import paired_metrics
+from tf_pix2pix.metrics import PAIRED_METRICS, paired_metrics
 from tf_pix2pix.run import Run
 from tf_pix2pix.training import loop, reporting, resuming, train
 from tf_pix2pix.training.step import LOSSES
@@ -48,6 +51,12 @@ def records_with(run_dir, name):
     return [record for record in Run.open(run_dir).records() if name in record]
 
 
+def run_of(run_dir):
+    """The trivial answers and the evaluations of a run."""
+    records = Run.open(run_dir).records()
+    return [record for record in records if "trivial" in record or "val_l1" in record]
+
+
 def test_the_files_of_a_run_and_its_result(tiny_training, tiny_run):
     result, reported = tiny_training
     run = Run.open(tiny_run)
@@ -55,13 +64,20 @@ def test_the_files_of_a_run_and_its_result(tiny_training, tiny_run):
     assert steps_of(tiny_run) == [3, 6]
     grids = [run.sample_grid(step) for step in (0, 3, 6)]
     assert sorted((tiny_run / "samples").iterdir()) == grids
-    assert run.records()[0] == {"step": 0, "train_pairs": 400, "val_pairs": 3}
+    first = run.records()[0]
+    assert {name: first[name] for name in ("step", "train_pairs", "val_pairs")} == dict(
+        step=0, train_pairs=400, val_pairs=3
+    )
+    assert {*first["trivial"]} == {"median color", "median color of each label", "input image"}
+    assert all({*values} == {*PAIRED_METRICS} for values in first["trivial"].values())
     logged = records_with(tiny_run, "gen_l1_loss")
     assert [record["step"] for record in logged] == [2, 4, 6]
     expected = {*LOSSES, "epoch", "images_per_second", "data_wait", "learning_rate"}
     assert all(expected <= record.keys() for record in logged)
     measured = records_with(tiny_run, "val_l1")
     assert [record["step"] for record in measured] == [3, 6]
+    assert all({f"train_{name}" for name in PAIRED_METRICS} <= record.keys() for record in measured)
+    assert (tiny_run / "curves.png").stat().st_size > 10_000
     assert steps_of(tiny_run, "best") == [min(measured, key=lambda record: record["val_l1"])["step"]]
     assert (result.run_dir, result.step, result.sample_grid) == (tiny_run, 6, grids[-1])
     assert result.metrics == measured[-1]
@@ -96,10 +112,13 @@ def test_a_stopped_and_resumed_run_equals_one_never_stopped(tiny_run, tmp_path, 
     result = train(TINY, run_dir, on_record=stop)
     assert (result.step, steps_of(run_dir)[-1]) == (4, 4)
     assert result.sample_grid.exists()
-    assert "stopped at step 4 of 6, saved; the same command resumes" in capsys.readouterr().out
+    assert re.search("stopped at step 4 of 6 after .* s, saved; the same command resumes", capsys.readouterr().out)
     assert train(TINY, run_dir).step == 6
-    assert "resuming at step 4 of 6" in capsys.readouterr().out
+    out = capsys.readouterr().out
+    assert "resuming at step 4 of 6" in out
+    assert "without a network" not in out  # the trivial answers are in the first record
     assert_same_run(run_dir, tiny_run, 6)
+    assert run_of(run_dir) == run_of(tiny_run)
 
 
 @pytest.mark.parametrize(
@@ -167,7 +186,7 @@ def test_a_finished_run_says_so_and_more_steps_extend_it(copied_run, capsys, mon
     assert train(change(steps=8, log_every=8, eval_every=7), copied_run).step == 8
     assert steps_of(copied_run) == [6, 8]
     losses = r"gen_gan \d.*, gen_l1 \d.*, disc_real \d.*, disc_fake \d"
-    progress = rf"^step 8 of 8: epoch 0.0, .*images/s, \d+% waiting for data, {losses}"
+    progress = rf"^step 8 of 8, 0 s left: epoch 0.0, .*images/s, \d+% waiting for data, {losses}"
     assert len(re.findall(progress, capsys.readouterr().out, re.MULTILINE)) == 1
     assert 4 / records_with(copied_run, "images_per_second")[-1]["images_per_second"] < 500  # seconds for two steps
     assert len(seconds) == 3
@@ -271,6 +290,87 @@ def test_the_best_checkpoint_survives_a_kill(tmp_path, monkeypatch):
     run.forget_after(4)
     measured = {record["step"]: record["val_l1"] for record in run.records() if "val_l1" in record}
     assert steps_of(tmp_path / "run", "best")[-1] == min(measured, key=measured.get)
+
+
+def measured_as(monkeypatch, values):
+    """Makes the validation L1 of the evaluations these values; the trivial answers have 1."""
+    evaluations = iter(values)
+    measure = reporting.paired_metrics
+    trivial = []
+
+    def paired(translate, pairs, palette):
+        measured = measure(translate, pairs, palette)
+        if not isinstance(translate, partial) and translate is not tf.convert_to_tensor:
+            trivial.append(translate)
+            return measured | {"l1": next(evaluations) if len(trivial) % 2 else 0.5}  # then the training pairs
+        return measured | {"l1": 1.0}
+
+    monkeypatch.setattr(reporting, "paired_metrics", paired)
+
+
+def test_a_run_that_gets_worse_translates_and_exports_its_best_step(tmp_path, monkeypatch, capsys):
+    measured_as(monkeypatch, [0.5, 0.3, 0.4])
+    fields = dict(depth=3, filters=2, eval_every=2, learning_rate=0.1)
+    train(change(**fields), tmp_path / "run")
+    assert "best step 4, validation: l1 0.3" in capsys.readouterr().out
+    run = Run.open(tmp_path / "run")
+    assert run.find_checkpoint("best")[1] == 4
+    input_image = run.examples("val")[0][0]
+    translated = {
+        name: Translator.from_run(run.directory, **fields).translate(input_image)
+        for name, fields in dict(default={}, best=dict(checkpoint="best"), latest=dict(checkpoint="latest")).items()
+    }
+    np.testing.assert_array_equal(translated["default"], translated["best"])
+    assert (translated["default"] != translated["latest"]).any()
+    export(run.directory, tmp_path / "exported", formats=["saved_model"])
+    exported = Translator.from_saved_model(tmp_path / "exported").translate(input_image).astype(int)
+    assert np.abs(exported - translated["default"]).max() <= 1 < np.abs(exported - translated["latest"]).max()
+
+
+def test_a_run_stops_early_and_goes_on_if_asked(tmp_path, monkeypatch, capsys):
+    measured_as(monkeypatch, [0.5, 0.3, 0.4, 0.3, 0.6, 0.7, 0.1])
+    fields = dict(depth=3, filters=2, steps=7, eval_every=1, checkpoint_every=5, sample_every=9)
+    run_dir = tmp_path / "run"
+    assert train(change(**fields, early_stop=2), run_dir).step == 4
+    assert steps_of(run_dir) == [4]
+    out = capsys.readouterr().out
+    assert re.search("stopped early at step 4 of 7 after .*: 2 evaluations without a new best l1; saved", out)
+    before = Run.open(run_dir).records()
+    assert train(change(**fields, early_stop=2), run_dir).step == 4
+    message = f"nothing left to do: {run_dir} stopped early at step 4; --early_stop=0, or a higher number, continues"
+    assert message in capsys.readouterr().out
+    assert Run.open(run_dir).records() == before
+    assert train(change(**fields, early_stop=3), run_dir).step == 5  # the third evaluation without a new best
+    assert train(change(**fields), run_dir).step == 7
+    assert steps_of(run_dir, "best") == [7]
+
+
+def test_the_best_follows_another_metric(tmp_path):
+    fields = dict(depth=3, filters=2, eval_every=1, checkpoint_every=6, learning_rate=5e-3)
+    for best_by, choose in (("ssim", max), ("l1", min)):
+        train(change(**fields, best_by=best_by), tmp_path / best_by)
+        measured = records_with(tmp_path / best_by, "val_l1")
+        best = choose(measured, key=lambda record: record[f"val_{best_by}"])  # noqa: B023
+        assert steps_of(tmp_path / best_by, "best") == [best["step"]]
+
+
+def test_a_run_without_trivial_answers_measures_them_when_it_resumes(copied_run):
+    """A run of an earlier version."""
+    path = copied_run / "metrics.jsonl"
+    records = Run.open(copied_run).records()
+    trivial = records[0].pop("trivial")
+    path.write_text("".join(json.dumps(record) + "\n" for record in records))
+    train(change(steps=7), copied_run)
+    assert {"step": 6, "trivial": trivial} in Run.open(copied_run).records()
+
+
+def test_a_failure_to_draw_the_curves_ends_no_training(tmp_path, monkeypatch, capsys):
+    def fail(run):
+        raise RuntimeError("no font\ntrace")
+
+    monkeypatch.setattr(reporting, "write_curves", fail)
+    assert train(change(depth=3, filters=2, steps=1), tmp_path / "run").step == 1
+    assert f"warning: {tmp_path}/run/curves.png was not drawn (no font)" in capsys.readouterr().out
 
 
 def test_a_run_killed_before_its_first_checkpoint_starts_anew(copied_run, tiny_run):

@@ -12,6 +12,7 @@ from helpers import SIZES, TINY, change, difference, make_run, make_sides, pillo
 from serving_double import ServingDouble
 
 from tf_pix2pix import images, inference, model_card, run, runtimes, tasks, tiling
+from tf_pix2pix.datasets.synthetic_facades import facade
 from tf_pix2pix.errors import InputError, RunError
 from tf_pix2pix.exporting import export
 from tf_pix2pix.exporting.artifact import Options
@@ -403,3 +404,38 @@ def test_a_photos_input_is_the_runs_also_in_exported_models(inpaint_run, tmp_pat
     for made, photo in Run.open(inpaint_run).examples("val"):
         run.translate(photo, make_inputs=True)
         np.testing.assert_array_equal(images.from_float(seen.pop()), made)
+
+
+def test_the_relative_scale_of_an_image():
+    """TINY resizes to 36x36 for training and to 32x32 for validation."""
+    side = Side(3, image_size=(144, 144))
+    translator = Translator(recording([], sides=Sides(side, side)))
+    assert translator.relative_scale((144, 144)) == translator.relative_scale((999, 144)) == 4
+    assert translator.relative_scale((36, 36)) == translator.relative_scale((32, 32)) == 1
+    full_size = Translator(recording([], sides=Sides(side, side), config=change(fit="none")))
+    assert full_size.relative_scale((144, 144)) == 1
+    for unknown in (recording([]), recording([], config=None, sides=None)):
+        assert Translator(unknown).relative_scale((144, 144)) is None
+
+
+def test_pairs_look_like_pairs_by_their_shape_and_seam():
+    photo, labels = facade(0, 0, (64, 64))
+    pair = np.hstack([photo, labels])
+    square, wide = Side(3, image_size=(50, 50)), Side(3, image_size=(50, 100))
+    for sides, image, expected in (
+        (Sides(square, square), pair, True),
+        (Sides(square, square), photo, False),
+        (Sides(square, square), facade(0, 0, (64, 128))[0], False),  # as wide, but without a seam
+        (Sides(square, square), np.hstack([pair, pair]), False),
+        (Sides(wide, wide), pair, False),
+        (make_sides(), pair, True),  # an older run, whose crop is square
+        (None, pair, False),
+    ):
+        model = recording([], sides=sides, config=TINY if sides else None)
+        assert Translator(model).looks_like_pair(image) == expected
+
+
+def test_exported_files_know_the_image_size(tiny_run, tiny_export):
+    assert Run.open(tiny_run).sides.input.image_size == (36, 36)
+    for path in ("saved_model", "model-float32.tflite"):
+        assert Translator.load(tiny_export[0] / path).relative_scale((36, 36)) == 1

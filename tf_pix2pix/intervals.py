@@ -26,13 +26,13 @@ class Interval(NamedTuple):
 
 def mean_interval(values: Sequence[float] | np.ndarray) -> Interval:
     """The mean of [n] values, one per image; nan values are left out. Student's t."""
-    values = np.asarray(values, np.float64)
-    values = values[~np.isnan(values)]
-    n = len(values)
-    mean = float(values.mean()) if n else float("nan")
+    known = np.asarray(values, np.float64)
+    known = known[~np.isnan(known)]
+    n = len(known)
+    mean = float(known.mean()) if n else float("nan")
     if n < 2 or not np.isfinite(mean):
         return Interval(mean, float("nan"), float("nan"), n)
-    half = float(stats.t.ppf(0.5 + CONFIDENCE / 2.0, n - 1) * values.std(ddof=1) / np.sqrt(n))
+    half = float(stats.t.ppf(0.5 + CONFIDENCE / 2.0, n - 1) * known.std(ddof=1) / np.sqrt(n))
     return Interval(mean, mean - half, mean + half, n)
 
 

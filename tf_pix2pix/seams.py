@@ -6,14 +6,16 @@ The halves of a single image continue each other; the two images of a pair do no
 from collections.abc import Sequence
 
 import numpy as np
+from PIL import Image
 
 NEAR = 16  # columns on each side of the seam whose neighbors are compared
 LEAST_SIDE = 8  # rows, and columns of each half, that a comparison requires
 LEAST_IMAGES = 3  # of a set whose seams can be measured
-# Medians of seam_ratio over real sets. Single images: 0.97 to 1.04 (468 facade photos of 256x256, 24 native ones 1.31,
+# Medians of the ratios over real sets. Single images: 0.97 to 1.04 (468 facade photos of 256x256, 24 native ones 1.31,
 # 468 label maps 0.86). Pairs: 12.3 (468 facades, photo beside labels), 54 (24 native ones), 8.5 to 129 (synthetic ones
 # of 36 to 286 pixels), 7.7 (photo in gray beside the same photo). The seam of single files varies more: 5 % of the
 # facade photos are above 2.5 and 1 % above 4, 5 % of the pairs of gray and color are below 2.8.
+SAME = 0.9  # correlation of images that show the same: 1.0 for gray and color; below 0.86 for 99 % of halved photos
 SINGLE, JOINED = 2.0, 4.0  # below: one image; above: two images
 
 
@@ -47,13 +49,35 @@ def middle_seam_ratio(image: np.ndarray) -> float:
     return np.nan if image.shape[1] % 2 else seam_ratio(image[:, :half], image[:, half:])
 
 
+def pair_seam_ratio(a: np.ndarray, b: np.ndarray) -> float:
+    """seam_ratio of two images in the order in which they continue each other better.
+
+    NaN if they show the same: a photo in gray beside itself, on a plain background, has hardly any seam.
+    """
+    ratio = float(np.fmin(seam_ratio(a, b), seam_ratio(b, a)))
+    return np.nan if ratio < SINGLE and _show_same(a, b) else ratio
+
+
+def _show_same(a: np.ndarray, b: np.ndarray) -> bool:
+    first, second = (_coarse(image) for image in (a, b))
+    return bool((first * second).sum() > SAME * np.linalg.norm(first) * np.linalg.norm(second))
+
+
+def _coarse(image: np.ndarray) -> np.ndarray:
+    """[h, w, c] in gray, reduced to float32 [16, 16], with mean 0."""
+    rows, columns = (-(-side // 64) for side in image.shape[:2])  # of large images a sample suffices
+    gray = image[::rows, ::columns, :3].mean(axis=2, dtype=np.float32)
+    small = np.asarray(Image.fromarray(gray).resize((16, 16), Image.Resampling.BOX))
+    return small - small.mean()
+
+
 def look_single(ratios: Sequence[float]) -> bool:
-    """Whether the halves of a set's files, from their seam ratios, look like single images cut in two."""
+    """Whether a set's pairs, from their pair_seam_ratio, look like the halves of single images."""
     return _median(ratios) < SINGLE
 
 
 def look_joined(ratios: Sequence[float]) -> bool:
-    """Whether a set's images, from their middle seam ratios, look like side-by-side pairs."""
+    """Whether a set's images, from their middle_seam_ratio, look like side-by-side pairs."""
     return _median(ratios) > JOINED
 
 

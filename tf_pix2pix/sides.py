@@ -58,17 +58,20 @@ class Side:
         """The number of steps from low to high, the unit of differences; 65535 for floats, as for 16 bits."""
         return 65535.0 if self.depth == "float32" else self.bounds[1] - self.bounds[0]
 
-    def convert(self, image: np.ndarray) -> np.ndarray:
+    def convert(self, image: np.ndarray, *, restore: bool = False) -> np.ndarray:
         """[h, w, c] of any depth -> [h, w, channels] of this side, if nothing is lost.
 
         Gray becomes RGB, opaque alpha is added or dropped, 8 bits become 16, and with a palette each pixel gets its
-        nearest color.
+        nearest color. With `restore`, pixels that JPEG has blurred get the color of the closest clear pixel instead:
+        not for inputs, because exported models map each pixel of an input by itself.
 
         Raises:
           ValueError: the conversion would lose or guess something.
         """
         image = images.with_channels(images.with_depth(image, self.depth, self.value_range), self.channels)
-        return image if self.palette is None else self.palette.map_colors(image)
+        if self.palette is None:
+            return image
+        return self.palette.restore_colors(image) if restore else self.palette.map_colors(image)
 
     def to_float(self, image) -> tf.Tensor:
         """Images of this side [..., h, w, channels] -> float32 of the same shape in [-1, 1]."""

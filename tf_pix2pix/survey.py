@@ -12,7 +12,7 @@ from tf_pix2pix import images
 from tf_pix2pix.datasets.pairs import INPUT, MASK, Pairs
 from tf_pix2pix.errors import InputError
 from tf_pix2pix.palettes import ColorCounts, count_colors
-from tf_pix2pix.seams import middle_seam_ratio, seam_ratio
+from tf_pix2pix.seams import middle_seam_ratio, pair_seam_ratio
 from tf_pix2pix.tasks import is_gray
 from tf_pix2pix.threads import map_in_threads
 
@@ -55,8 +55,7 @@ class Survey:
       bad: the reason for each unusable pair.
       complete: every pair was read, not only a sample.
       sides: "input" and "target"; for photos "target" alone.
-      seams: the seam ratios of pairs, in the order in which their images continue each other better; of photos, in
-        their middle.
+      seams: seams.pair_seam_ratio of each pair, or middle_seam_ratio of each photo.
     """
 
     pairs: Pairs
@@ -137,7 +136,7 @@ def _inspect(pairs: Pairs, index: int, min_size, label_sides) -> tuple[list[_Ima
         found.append(_Image(image.shape[2], image.dtype.name, image.shape[:2], extremes, has_colors, colors))
     if are_photos:
         return found, middle_seam_ratio(read[0])
-    return found, float(np.fmin(seam_ratio(read[0], read[1]), seam_ratio(read[1], read[0])))
+    return found, pair_seam_ratio(read[0], read[1])
 
 
 def _add(facts: SideFacts, image: _Image, name: str) -> None:

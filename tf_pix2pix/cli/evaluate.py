@@ -42,7 +42,13 @@ DATA_FLAGS = [
     *SIDE_FLAGS,
 ]
 METRIC_FLAGS = [
-    Flag("palette", "compare classes: a JSON file with colors, or lines of R G B name", auto="of runs with classes"),
+    Flag(
+        "palette", "compare classes of pixels: a named palette or a file, as in training", auto="the run's, if it has"
+    ),
+    Flag("fid", "FID and KID: --fid downloads the network's weights (88 MB)", bool, auto="if the weights are there"),
+    Flag("inception_weights", "file with the weights for FID and KID"),
+    Flag("lpips_weights", "file with the weights for LPIPS"),
+    Flag("label_consistency", "do photos show their label maps? trains a network once to read them", bool, False),
 ]
 SECTIONS = {"Images": IMAGE_FLAGS, "Data": DATA_FLAGS, "Metrics": [*METRIC_FLAGS, FLAGFILE]}
 
@@ -58,13 +64,13 @@ def _run(argv: list[str]) -> None:
     _check(given, runs)
     with start_up_notes_hidden():
         from tf_pix2pix.evaluation import Options, evaluate, evaluate_folders
-    options = Options(**{flag.name: given.pop(flag.name, None) for flag in METRIC_FLAGS})
+    options = Options(**{flag.name: given.pop(flag.name, flag.default) for flag in METRIC_FLAGS})
     if "generated" in given:
         evaluation = evaluate_folders(options=options, **given)
     else:
         evaluation = evaluate(runs[0] if runs else None, options=options, **given)
     print(table(evaluation.facts))
-    print(evaluation.directory / "metrics.json")
+    print(evaluation.report)
 
 
 def _check(given: dict[str, Any], runs: list[str]) -> None:

@@ -13,6 +13,7 @@ from tf_pix2pix.data_check.facts import PAIR, PHOTO, SetFacts, collect_facts
 from tf_pix2pix.data_check.findings import SEVERITIES, Finding, find_all, find_small, is_shifted
 from tf_pix2pix.data_check.inspection import as_rgb
 from tf_pix2pix.data_check.label_maps import find_label_maps
+from tf_pix2pix.data_check.layout import find_layout, find_scale
 from tf_pix2pix.data_check.registration import STRONG, Shift
 from tf_pix2pix.data_check.sources import open_set
 from tf_pix2pix.files import atomic_write
@@ -39,7 +40,7 @@ def check(
     Args:
       data_dir, input_dir, target_dir, mask_dir: as for training.
       task: a key of tasks.TASKS; the files are plain photos.
-      crop_size: training's (height, width); smaller images are reported.
+      crop_size: training's (height, width); smaller and much larger images are reported.
 
     Returns:
       The content of report.json: "dataset"; "task"; "verdict", "fine" or "harmful"; "sides", A and B or photo;
@@ -57,7 +58,8 @@ def check(
     )
     facts = collect_facts(sources, PHOTO if task else PAIR)
     found += find_all(facts)
-    found += find_small(facts, crop_size) if crop_size else ()
+    found += find_layout(facts)
+    found += [*find_small(facts, crop_size), *find_scale(facts, crop_size)] if crop_size else ()
     found += () if task else find_label_maps(facts)
     found.sort(key=lambda finding: SEVERITIES.index(finding.severity))
     output = Path(output_dir)

@@ -26,6 +26,7 @@ class SetFacts:
       digests: uint64 [n, s], equal for equal pixels only.
       hashes: uint64 [n, s, 4] from duplicates.hash_of.
       shifts: float32 [n, 5], the fields of registration.Shift; NaN if there is none.
+      seams: float32 [n], seams.pair_seam_ratio, or middle_seam_ratio of a photo; NaN if unclear.
       statistics: (split, side, kind of image) -> their sums.
       colors: for each side, the colors of the pairs in color_sample; None if one has more than 8 bits a channel.
     """
@@ -42,6 +43,7 @@ class SetFacts:
         self.digests = np.zeros((count, len(sides)), np.uint64)
         self.hashes = np.zeros((count, len(sides), 4), np.uint64)
         self.shifts = np.full((count, 5), np.nan, np.float32)
+        self.seams = np.full(count, np.nan, np.float32)
         self.statistics: dict[tuple[str, int, str], Statistics] = {}
         self.colors: list[ColorCounts | None] = [ColorCounts() for _ in sides]
         sampled = min(COLORS_COUNTED, self.counts["train"]) if sides == PAIR else 0
@@ -95,6 +97,7 @@ class SetFacts:
             key = self.split_of(number), side, image.kind
             before = self.statistics.get(key)
             self.statistics[key] = before + image.statistics if before else image.statistics
+        self.seams[number] = found.seam
         if shift := found.shift:
             self.shifts[number] = shift.dx, shift.dy, shift.strength, shift.distinct, shift.grid_pixels
 

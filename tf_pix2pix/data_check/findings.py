@@ -73,7 +73,7 @@ class Finding:
 
 
 def find_all(facts: SetFacts) -> list[Finding]:
-    """Every finding except those of find_small and label_maps."""
+    """Every finding except those of find_small, layout and label_maps."""
     exact, near = _copy_groups(facts)
     return [
         *_find_problems(facts),

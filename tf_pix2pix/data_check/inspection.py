@@ -10,6 +10,7 @@ from tf_pix2pix.data_check import registration
 from tf_pix2pix.data_check.duplicates import hash_of
 from tf_pix2pix.data_check.opening import Opened
 from tf_pix2pix.palettes import count_colors
+from tf_pix2pix.seams import middle_seam_ratio, pair_seam_ratio
 
 CONSTANT = 1.0  # an image with a lower standard deviation, in levels of 255, shows nothing
 
@@ -58,11 +59,19 @@ class ImageFacts:
 
 @dataclass(frozen=True)
 class PairFacts:
-    """One pair or photo: the facts of each side (None if unreadable), (kind, text) of problems, and B's shift."""
+    """One pair or photo.
+
+    Attributes:
+      sides: the facts of each side; None if it is unreadable.
+      problems: (kind, text).
+      shift: B's against A; None if there is none.
+      seam: from seams.py, of A beside B, or of the halves of a photo; NaN if there is none.
+    """
 
     sides: list[ImageFacts | None]
     problems: list[tuple[str, str]]
     shift: registration.Shift | None
+    seam: float
 
 
 def inspect(opened: Opened, with_colors: bool = False) -> PairFacts:
@@ -79,7 +88,13 @@ def inspect(opened: Opened, with_colors: bool = False) -> PairFacts:
             problems.append(("sizes", f"A is {a[1]}x{a[0]} but B is {b[1]}x{b[0]}"))
         elif not any("constant" in side.traits for side in facts):
             shift = registration.estimate(*map(shrink, shown), a)
-    return PairFacts(facts, problems, shift)
+    return PairFacts(facts, problems, shift, _seam(opened))
+
+
+def _seam(opened: Opened) -> float:
+    if any(side is None for side in opened.sides):
+        return np.nan
+    return pair_seam_ratio(*opened.sides) if len(opened.sides) == 2 else middle_seam_ratio(opened.sides[0])
 
 
 def as_rgb(pixels: np.ndarray) -> Image.Image:

@@ -10,29 +10,13 @@ from typing import Any
 
 from tf_pix2pix.errors import InputError
 from tf_pix2pix.evaluation import results
-from tf_pix2pix.evaluation.measuring import Measures
+from tf_pix2pix.evaluation.options import Options, make_measures
 from tf_pix2pix.evaluation.pipeline import measure_all
+from tf_pix2pix.evaluation.report import write_report
 from tf_pix2pix.evaluation.sources import Source, open_folders, open_model
 from tf_pix2pix.evaluation.store import ImageStore
 from tf_pix2pix.files import check_writable, locked
-from tf_pix2pix.input_pipeline import prepare_examples
-from tf_pix2pix.metrics.distributions import LabHistogram
-from tf_pix2pix.metrics.sliced_wasserstein import SlicedWasserstein
-from tf_pix2pix.palettes import Palette, read_palette
 from tf_pix2pix.run import Run
-from tf_pix2pix.trivial_answers import trivial_answers
-
-
-@dataclass(frozen=True)
-class Options:
-    """What to measure.
-
-    Attributes:
-      palette: a file as for TrainConfig.palette: compares classes, each pixel's the one of the nearest color. None: the
-        palette of the run's targets, if they have one.
-    """
-
-    palette: str | None = None
 
 
 @dataclass(frozen=True)
@@ -43,11 +27,13 @@ class Evaluation:
       directory: the folder with metrics.json, per_image.csv, report.html and images/.
       facts: the contents of metrics.json.
       rows: the contents of per_image.csv: {"name": ..., metric: value, ..., "images": {part: path}} for each image.
+      report: the path of report.html.
     """
 
     directory: Path
     facts: dict[str, Any]
     rows: list[dict[str, Any]]
+    report: Path
 
     @property
     def metrics(self) -> dict[str, dict[str, Any]]:
@@ -142,42 +128,14 @@ def _evaluate(source: Source, directory: Path, options: Options) -> Evaluation:
     if not source.names:
         raise InputError(f"{source.facts['dataset']}: no images to evaluate")
     check_writable(directory)
-    palette = read_palette(options.palette) if options.palette else source.target.palette
-    if palette is not None and source.target.palette is None:
-        palette = _fitting(palette, source, options.palette)
-    answers, left_out = _trivial_answers(source)
-    sides = source.settings[1] if source.settings else None
-    measures = Measures(
-        source.target, palette, sides and sides.input, answers, sets=[SlicedWasserstein(), LabHistogram()]
-    )
+    measures, left_out = make_measures(source, options)
     with locked(directory, "evaluates into"):
         settings = None if source.identity is None else {**source.identity, **source.facts}
-        store = ImageStore(directory, settings, source.target, sides)
+        store = ImageStore(directory, settings, source.target, source.settings and source.settings[1].input)
         names, skipped = measure_all(source, store, measures)
         store.keep_only(names)
         facts = results.gather(source, measures, skipped, left_out)
         rows = results.rows(names, measures, store)
         results.write(directory, facts, rows)
-    return Evaluation(directory, facts, rows)
-
-
-def _fitting(palette: Palette, source: Source, name: str | None) -> Palette:
-    """The palette in the channels of the targets."""
-    if source.target.depth != "uint8":
-        raise InputError(f"--palette={name}: the targets are no label maps of 8 bits; leave it out")
-    try:
-        return palette.with_channels(source.target.channels)
-    except ValueError as error:
-        raise InputError(f"--palette={name}: {error}") from None
-
-
-def _trivial_answers(source: Source) -> tuple[dict[str, Any], list[str]]:
-    """The trivial answers, from the training images, or the reason why there are none."""
-    if source.settings is None or source.train is None:
-        return {}, ["trivial answers: need the training images of a run"]
-    config, sides = source.settings
-    try:
-        examples = prepare_examples(source.train(), sides, size=config.crop_size, fit=config.fit, cache_bytes=0)
-        return trivial_answers(examples, sides, task=config.task), []
-    except InputError as error:
-        return {}, [f"trivial answers: the training images cannot be read ({error})"]
+        report = write_report(directory, facts, rows, source.run)
+    return Evaluation(directory, facts, rows, report)

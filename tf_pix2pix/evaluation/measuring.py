@@ -5,6 +5,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from tf_pix2pix.evaluation.label_consistency import LabelConsistency
 from tf_pix2pix.intervals import Interval, difference_interval, mean_interval
 from tf_pix2pix.metrics import METRICS, PAIRED_METRICS, ConfusionMatrix, GridEnergy, alternation, measure_pairs
 from tf_pix2pix.metrics.paired import ms_ssim_scales
@@ -39,9 +40,11 @@ class Measures:
         answers: dict[str, Answer] | None = None,  # trivial answers
         sets: Sequence[Any] = (),  # accumulators of metrics.distributions and metrics.inception
         per_image: dict[str, Callable] | None = None,  # further metrics of an image: (gen_output, target_image) -> [n]
+        consistency: LabelConsistency | None = None,
     ):
         self._target, self._input, self._palette = target, input_side, palette
         self._answers, self._sets, self._per_image = answers or {}, sets, per_image or {}
+        self._consistency = consistency
         names = [MODEL, *self._answers] if palette else []
         self._confusion = {name: ConfusionMatrix(len(palette.colors)) for name in names if palette}
         self._grids = GridEnergy(), GridEnergy()
@@ -104,6 +107,8 @@ class Measures:
                 grid.update(batch)
         for one in self._sets:
             one.update(gen_output, target_image)
+        if self._consistency and part.input is not None:
+            self._consistency.update(part.input, gen_output, target_image)
 
     def metrics(self) -> dict[str, dict[str, Any]]:
         """The entry "metrics" of metrics.json, in the order of METRICS."""
@@ -166,6 +171,10 @@ class Measures:
             "iou": [_number(value) for value in per_class["iou"]],
         }
 
+    def label_consistency(self) -> dict[str, Any] | None:
+        """The entry "label_consistency" of metrics.json."""
+        return self._consistency.results() if self._consistency else None
+
     def left_out(self) -> list[str]:
         """One line for each metric that these images do not have."""
         lines, found = [line for one in self._sets for line in one.left_out()], self.metrics()
@@ -173,6 +182,8 @@ class Measures:
             lines.append("grid_energy: needs images of at least 32x32 pixels")
         if "alternation" not in found:
             lines.append("alternation: no target has a smooth block of 16x16 pixels")
+        if "lpips" in self.values and "lpips" not in found:
+            lines.append("lpips: the images are too small")
         if "psnr" not in found:
             lines.append("psnr: all images equal their targets")
         return lines

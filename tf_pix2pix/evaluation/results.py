@@ -28,7 +28,7 @@ def gather(source: Source, measures: Measures, skipped: list[str], left_out: lis
         "metrics": measures.metrics(),
         "trivial": measures.trivial(),
         "labels": measures.labels(),
-        "label_consistency": None,
+        "label_consistency": measures.label_consistency(),
         "left_out": left_out + measures.left_out(),
         "warnings": warnings,
     }

@@ -13,7 +13,7 @@ from tf_pix2pix import images
 from tf_pix2pix.errors import InputError
 from tf_pix2pix.evaluation.error_map import error_map
 from tf_pix2pix.files import atomic_write
-from tf_pix2pix.sides import Side, Sides
+from tf_pix2pix.sides import Side
 
 IMAGES, JOURNAL = "images", "translated.jsonl"
 RESULTS = ("metrics.json", "per_image.csv", "report.html")
@@ -26,14 +26,13 @@ class ImageStore:
     translated.jsonl has the settings of the evaluation, each further line an image that is complete.
     """
 
-    def __init__(self, directory: Path, settings: dict[str, Any] | None, target: Side, sides: Sides | None):
+    def __init__(self, directory: Path, settings: dict[str, Any] | None, target: Side, input_side: Side | None):
         """Opens the folder, and removes the files of an evaluation with other settings; None: of any evaluation.
 
         Raises:
           InputError: the folder holds images that no evaluation wrote.
         """
-        self.directory, self._target = directory, target
-        self._input = sides.input if sides else None
+        self.directory, self._target, self._input = directory, target, input_side
         self._journal, first_line = directory / JOURNAL, json.dumps(settings) + "\n"
         lines = self._journal.read_text(encoding="utf-8").splitlines(keepends=True) if self._journal.exists() else []
         self._digests: dict[str, str] = {}

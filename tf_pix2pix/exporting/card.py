@@ -14,13 +14,14 @@ from tf_pix2pix.sides import Side
 def make_card(run: Run, generator: keras.Model, step: int, max_pixels: int) -> dict[str, Any]:
     """The model card, without the figures of the export check: the model's origin, and its inputs and outputs."""
     measured = [record for record in run.records() if record["step"] == step and "val_l1" in record]
+    metrics = {name: value for name, value in (measured or [{}])[-1].items() if name == "step" or name[:4] == "val_"}
     return {
         "made_by": f"tf_pix2pix {tf_pix2pix.__version__}, TensorFlow {tf.__version__}",
         "min_tensorflow_serving": ".".join(tf.__version__.split(".")[:2]),  # only newer servers read older models
         "dataset": run.config.dataset,
         "direction": run.config.direction,
         "step": step,
-        "metrics": measured[-1] if measured else None,
+        "metrics": metrics or None,
         "parameters": generator.count_params(),
         "image": _describe(run.sides.input),
         "generated": _describe(run.sides.target),

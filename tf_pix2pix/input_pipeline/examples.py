@@ -31,7 +31,7 @@ def make_example(
     for part, image in zip(parts, pair, strict=True):
         target_size = images.fitted_size(image.shape[:2], size, fit)
         side = {INPUT: sides.input, TARGET: sides.target, MASK: None}[part]
-        image = image if side is None else side.convert(image)
+        image = image if side is None else side.convert(image, restore=part == TARGET)
         arrays.append(images.resize(image, target_size, "bilinear" if side is None else side.resize))
     return tuple(arrays)
 

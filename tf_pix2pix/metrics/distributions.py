@@ -72,16 +72,8 @@ def squared_mmd(features_a: np.ndarray, features_b: np.ndarray, paired: bool = F
       paired: row i of both belongs to one pair. Its two images resemble each other, which would bias the estimate
         downward; their product is left out (Gretton et al. 2012, JMLR 13, eq. 4). Both need the same n.
     """
-
-    def kernel(x, y):
-        return (np.matmul(x, y.T, dtype=np.float64) / x.shape[1] + 1.0) ** 3
-
-    def mean_off_diagonal(matrix):
-        return (matrix.sum() - np.trace(matrix)) / (len(matrix) * (len(matrix) - 1))
-
-    across = kernel(features_a, features_b)
-    own = mean_off_diagonal(kernel(features_a, features_a)) + mean_off_diagonal(kernel(features_b, features_b))
-    return float(own - 2.0 * (mean_off_diagonal(across) if paired else across.mean()))
+    all_a, all_b = np.ones([1, len(features_a)]), np.ones([1, len(features_b)])
+    return float(_squared_mmds(features_a, features_b, all_a, all_b, paired)[0])
 
 
 def kernel_distance(
@@ -108,16 +100,41 @@ def kernel_distance(
     Returns:
       `value`; and `low` and `high`, its 95 % interval, if n is at least 4.
     """
-    rng = np.random.default_rng(seed)
     fewest = min(len(features_a), len(features_b))
-    size = min(subset_size, max(2, fewest // 2))
     if fewest < 4:
         return {"value": squared_mmd(features_a, features_b, paired)}
-    values = []
-    for _ in range(subsets):
-        rows_a = rng.choice(len(features_a), size, replace=False)
-        rows_b = rows_a if paired else rng.choice(len(features_b), size, replace=False)
-        values.append(squared_mmd(features_a[rows_a], features_b[rows_b], paired))
-    value = float(np.mean(values))
-    half_width = 1.96 * float(np.std(values, ddof=1)) * np.sqrt(size / (fewest - size))
+    rng = np.random.default_rng(seed)
+    size = min(subset_size, fewest // 2)
+    chosen_a = _draw_subsets(rng, subsets, len(features_a), size)
+    chosen_b = chosen_a if paired else _draw_subsets(rng, subsets, len(features_b), size)
+    values = _squared_mmds(features_a, features_b, chosen_a, chosen_b, paired)
+    value = float(values.mean())
+    half_width = 1.96 * float(values.std(ddof=1)) * np.sqrt(size / (fewest - size))
     return {"value": value, "low": value - half_width, "high": value + half_width}
+
+
+def _draw_subsets(rng: np.random.Generator, subsets: int, n: int, size: int) -> np.ndarray:
+    """[subsets, n]: 1 for the images in each subset, otherwise 0."""
+    return (rng.permuted(np.tile(np.arange(n), (subsets, 1)), axis=1) < size).astype(np.float64)
+
+
+def _squared_mmds(a: np.ndarray, b: np.ndarray, chosen_a: np.ndarray, chosen_b: np.ndarray, paired: bool) -> np.ndarray:
+    """squared_mmd of every subset: chosen_a and chosen_b are [subsets, n], 1 or 0."""
+    size_a, size_b = chosen_a.sum(axis=1), chosen_b.sum(axis=1)
+    own_a = _kernel_sums(a, a, chosen_a, chosen_a, without_diagonal=True) / (size_a * (size_a - 1))
+    own_b = _kernel_sums(b, b, chosen_b, chosen_b, without_diagonal=True) / (size_b * (size_b - 1))
+    across = _kernel_sums(a, b, chosen_a, chosen_b, without_diagonal=paired) / (size_a * (size_b - paired))
+    return own_a + own_b - 2.0 * across
+
+
+def _kernel_sums(x, y, chosen_x: np.ndarray, chosen_y: np.ndarray, without_diagonal: bool) -> np.ndarray:
+    """Sum of the kernel over the rows of x and of y that each subset holds, [subsets]. Each kernel is computed once."""
+    sums = np.zeros(len(chosen_x))
+    for start in range(0, len(x), 1024):  # bounds memory
+        products = (x[start : start + 1024] @ y.T).astype(np.float64) / x.shape[1] + 1.0
+        kernel = products * products * products
+        if without_diagonal:
+            rows = np.arange(len(kernel))
+            kernel[rows, start + rows] = 0.0
+        sums += ((chosen_x[:, start : start + 1024] @ kernel) * chosen_y).sum(axis=1)
+    return sums

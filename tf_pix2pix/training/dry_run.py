@@ -45,7 +45,7 @@ def dry_run(config: TrainConfig, output_dir: str | Path) -> None:
         sides = Run.open(folder).sides
         check_sides(run_dir, saved_sides, sides)
         sizes = {
-            part: _size(Path(folder), part) for part in ("checkpoints/step-*", "checkpoints", "samples", "logs", "")
+            part: _size(Path(folder), part) for part in ("checkpoints/step-*", "checkpoints", "samples", "logs", "*")
         }
     train_pairs = records[0]["train_pairs"]
     total = config.total_steps(train_pairs)
@@ -62,20 +62,22 @@ def dry_run(config: TrainConfig, output_dir: str | Path) -> None:
     print(f"  time    {format_duration(seconds)} for {left:,} of {total:,} steps, {step_seconds:.2g} s each,")
     print(f"          and {evaluations:,} evaluations, {format_duration(eval_seconds + save_seconds)} each")
     print(f"  memory  {peak_memory_gb():.1f} GB, and up to {cache_gb:.1f} GB for decoded images (--cache_gb)")
-    print(f"  disk    {_disk(config, total, sizes)} in {run_dir}")
+    print(f"  disk    {format_size(_disk_bytes(config, total, sizes))} in {run_dir}")
 
 
-def _disk(config: TrainConfig, total_steps: int, sizes: dict[str, int]) -> str:
+def _disk_bytes(config: TrainConfig, total_steps: int, sizes: dict[str, int]) -> float:
     """The size of the whole run directory, from the sizes of its parts after the dry run."""
     state, grids = sizes["checkpoints/step-*"], total_steps // config.sample_every + 1
-    rest = sizes[""] - state - sizes["samples"] - sizes["logs"]  # the best checkpoint, the examples
+    rest = sizes["*"] - state - sizes["samples"] - sizes["logs"]  # the best checkpoint, the examples
     size = state * (config.keep_checkpoints + 1) + rest  # one more checkpoint while the next is written
-    size += grids * (sizes["samples"] + sizes["logs"]) // 2  # the dry run made two
-    size += total_steps // config.log_every * 1000  # bytes of a record in metrics.jsonl and for TensorBoard
+    size += grids * (sizes["samples"] + sizes["logs"]) / 2  # the dry run made two
+    return size + total_steps / config.log_every * 1000  # bytes of a record in metrics.jsonl and for TensorBoard
+
+
+def format_size(size: float) -> str:
     return f"{size / 1e9:.1f} GB" if size >= 1e9 else f"{max(1, size / 1e6):.0f} MB"
 
 
-def _size(folder: Path, part: str) -> int:
-    return sum(
-        file.stat().st_size for path in folder.glob(part or "*") for file in (path, *path.rglob("*")) if file.is_file()
-    )
+def _size(folder: Path, pattern: str) -> int:
+    files = (file for path in folder.glob(pattern) for file in (path, *path.rglob("*")) if file.is_file())
+    return sum(file.stat().st_size for file in files)
