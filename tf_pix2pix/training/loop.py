@@ -50,7 +50,6 @@ def run_loop(
     )
     reporter = RunReporter(run, state, validation, training, samples, on_record)
     timer, printed = StepTimer(config.batch_size, len(examples["train"])), time.monotonic()
-
     failed = FailedBatches(run, examples["train"].names, functools.partial(_training_batches, run, examples["train"]))
 
     def save(step):
@@ -93,6 +92,7 @@ def run_loop(
                 if last or step % config.sample_every == 0:
                     grid = reporter.sample(step)
                 if last or step % config.eval_every == 0:
+                    failed.check_weights(step, state)
                     reporter.evaluate(step)
                     stopped_early = not last and stops_early(run.records(), config.best_metric, config.early_stop)
                 if last or step % config.checkpoint_every == 0:
