@@ -11,7 +11,7 @@ ROWS = [
     {"errors"},
     {"files", "intervals", "threads"},
     {"config", "cpu", "images", "model_card"},
-    {"layers", "losses", "palettes"},
+    {"layers", "losses", "palettes", "scales", "seams"},
     {"networks", "sides"},
     {"checkpoints", "datasets", "inference", "metrics", "tasks", "tiling"},
     {"codecs", "preparing", "runtimes", "survey", "trivial_answers"},
@@ -74,4 +74,4 @@ print("tensorflow" in sys.modules, list(absl.flags.FLAGS))
 print(all(getattr(package, name) is not None for name in package.__all__), len(package.__all__))
 """
     done = subprocess.run([sys.executable, "-c", code], cwd=REPOSITORY, capture_output=True, text=True, check=True)
-    assert done.stdout.split() == ["False", "[]", "True", "13"]
+    assert done.stdout.split() == ["False", "[]", "True", "14"]

@@ -19,7 +19,7 @@ def test_l1_and_psnr_of_a_known_difference():
 
 def test_ssim_is_1_for_equal_images_and_lower_for_others():
     np.testing.assert_allclose(ssim(smooth_images(), smooth_images()), [1, 1], atol=1e-6)
-    assert (ssim(smooth_images(), smooth_images(1)).numpy() < 0.5).all()
+    assert (ssim(smooth_images(), smooth_images(1)) < 0.5).all()
     dark, bright = (tf.fill([1, 24, 24, 3], value / 127.5 - 1) for value in (120.0, 135.0))
     means, c1 = (120 / 255, 135 / 255), 0.01**2  # flat images leave only the luminance term
     expected = (2 * means[0] * means[1] + c1) / (means[0] ** 2 + means[1] ** 2 + c1)

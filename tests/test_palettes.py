@@ -5,14 +5,18 @@ import pytest
 from helpers import encode, random_image
 from PIL import Image
 
-from tf_pix2pix import images, palettes
+from tf_pix2pix import images
+from tf_pix2pix.datasets import published
 from tf_pix2pix.errors import InputError
 from tf_pix2pix.palettes import (
+    PALETTES,
     ColorCounts,
     NoisyColors,
     Palette,
+    color_codes,
     count_classes,
     count_colors,
+    counting,
     find_palette,
     read_palette,
 )
@@ -84,9 +88,9 @@ def test_counting_is_bounded(monkeypatch):
     """Of an image with many colors a sample stands for all pixels, and after many colors no more images are counted."""
     noise = random_image(0, 300, 300)
     codes, pixels, _ = count_colors(noise)
-    assert len(codes) <= 2 * palettes.MANY_COLORS
+    assert len(codes) <= 2 * counting.MANY_COLORS
     assert pixels.sum() == pytest.approx(noise[..., 0].size, rel=0.01)
-    monkeypatch.setattr(palettes, "MAX_COUNTED", 5)
+    monkeypatch.setattr(counting, "MAX_COUNTED", 5)
     counted = count(label_map(0), label_map(1, COLORS // 2), label_map(2, COLORS // 3))
     assert (counted.images, len(counted.counts)) == (2, 8)
 
@@ -125,6 +129,44 @@ def test_files_that_are_not_palettes_are_refused(tmp_path, text, message):
         path.write_bytes(text if isinstance(text, bytes) else text.encode())
     with pytest.raises(InputError, match=f"--palette={path}: .*{message}"):
         read_palette(path)
+
+
+def test_known_palettes_are_read_by_name_and_a_file_of_that_name_by_its_path(tmp_path, monkeypatch, capsys):
+    for name, palette in PALETTES.items():
+        assert read_palette(name) == palette == Palette.from_json(palette.to_json())
+        assert len({*palette.colors}) == len({*palette.names}) == len(palette.colors)
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "facades").write_text(FILES["a.txt"])
+    assert read_palette("facades") == PALETTES["facades"]
+    assert "--palette=facades: the named palette; for the file of this name pass --palette=./facades" in (
+        capsys.readouterr().out
+    )
+    assert read_palette("./facades").names == ("wall", "sky")
+    with pytest.raises(InputError, match="--palette=facade: No such file.*; pass a file or one of facades, cmp, cit"):
+        read_palette("facade")
+
+
+@pytest.mark.parametrize("name", ["facades", "cmp"])
+def test_noisy_label_maps_in_the_colors_of_a_known_palette_name_it(name):
+    colors = PALETTES[name].array
+    label_maps = [as_jpeg(label_map(seed, colors[seed : seed + 3])) for seed in range(6)]
+    with pytest.raises(NoisyColors, match=f"JPEG noise: pass --palette={name}, and each pixel gets the nearest color"):
+        find_palette(count(*label_maps), "input")
+
+
+def test_the_facades_palette_has_the_colors_of_the_published_label_maps(real_facades):
+    """The median color of the flat areas of each class is its color, give or take two levels."""
+    pairs = published.load("facades", data_dir=real_facades)["train"].spread(60)
+    palette = PALETTES["facades"]
+    pixels = []
+    for index in range(len(pairs)):
+        label_map = pairs.read(index)[1]
+        flat = np.ptp(np.lib.stride_tricks.sliding_window_view(label_map, (5, 5), (0, 1)), axis=(3, 4)).max(axis=2) < 24
+        pixels.append(label_map[2:-2, 2:-2][flat])
+    pixels = np.concatenate(pixels)
+    classes, _ = palette.classify(color_codes(pixels))
+    medians = [np.median(pixels[classes == label], axis=0) for label in range(len(palette.colors))]
+    np.testing.assert_allclose(medians, palette.array, atol=2)
 
 
 def test_a_palette_changes_its_channels_without_loss():

@@ -110,7 +110,7 @@ def test_unused_values_of_16_bits_are_reported(capsys):
     resolved(few, targets=[DEEP])
     expected = f"no 16-bit input image has a value above {few.max()}; if that is the greatest they can have, --input_ra"
     assert expected in capsys.readouterr().out
-    resolved(few, targets=[DEEP], input_range=(0, 4095))
+    resolved(few, targets=[DEEP], input_range=(0, 4095), fit="none")
     assert capsys.readouterr().out == ""
 
 

@@ -19,7 +19,7 @@ from tf_pix2pix.palettes import Palette
 from tf_pix2pix.run import Run
 from tf_pix2pix.sides import Side, Sides
 from tf_pix2pix.training.optimizers import LinearDecay
-from tf_pix2pix.training.step import LOSSES, build_state, make_train_step
+from tf_pix2pix.training.step import ACCURACIES, LOSSES, NORMS, build_state, make_train_step
 
 # The losses of one step of the tiny networks on `batch()`. When the recipe changes on purpose, put the new numbers here
 # and say why in the commit; otherwise a difference is a defect.
@@ -50,7 +50,8 @@ def assert_close_weights(a, b, **tolerance):
 
 def test_golden_losses():
     _, train_step = build()
-    assert {name: round(float(value), 4) for name, value in train_step(*batch()).items()} == GOLDEN
+    found = train_step(*batch())
+    assert {name: round(float(found[name]), 4) for name in LOSSES} == GOLDEN
 
 
 @pytest.mark.parametrize("name", ADVERSARIAL_LOSSES)
@@ -109,6 +110,40 @@ def test_the_step_is_the_papers(name, monkeypatch):
         assert_close_weights(weights(one), weights(other), rtol=0, atol=1e-3 * moved)
 
 
+@pytest.mark.parametrize(
+    ("name", "threshold", "precision", "xla"),
+    [
+        ("vanilla", 0.0, "float32", False),
+        ("lsgan", 0.5, "float32", True),
+        ("hinge", 0.0, "mixed_float16", False),
+        ("wgan-gp", None, "float32", False),
+    ],
+)
+def test_the_step_measures_accuracies_and_at_logged_steps_gradient_norms(name, threshold, precision, xla):
+    """Gradient descent moves the weights by their gradients times the learning rate."""
+    fields = dict(adversarial_loss=name, dropout=0.0, depth=2, log_every=3, precision=precision, xla=xla)
+    state, _ = build(**fields)
+    sgd = {kind: keras.optimizers.SGD(0.01) for kind in ("generator_optimizer", "discriminator_optimizer")}
+    if precision == "mixed_float16":
+        sgd = {kind: keras.optimizers.LossScaleOptimizer(one, initial_scale=64.0) for kind, one in sgd.items()}
+    state = dataclasses.replace(state, **sgd)
+    train_step = make_train_step(state, change(**fields))
+    input_image, target_image = batch()
+    for step in (1, 2, 3):
+        before = weights(state.generator), weights(state.discriminator)
+        fake = state.generator(input_image, training=True)
+        logits = [state.discriminator([input_image, image], training=True) for image in (target_image, fake)]
+        found = train_step(input_image, target_image)
+        if threshold is not None:
+            right = np.mean(logits[0] > threshold), np.mean(logits[1] <= threshold)
+            np.testing.assert_allclose([found[k] for k in ACCURACIES], right, atol=0.51 / np.size(logits[0]))
+        assert (threshold is None) == (ACCURACIES[0] not in found)
+        for key, old, network in zip(NORMS, before, (state.generator, state.discriminator), strict=True):
+            moved = 100 * np.sqrt(sum(np.sum(np.square(a - b)) for a, b in zip(old, weights(network), strict=True)))
+            assert float(found[key]) == (pytest.approx(moved, rel=1e-3) if step == 3 else -1.0)
+            assert moved > 0.01
+
+
 def test_dropout_depends_on_seed_and_step_alone():
     """Every layer has a stream of its own, and none has the input pipeline's, (seed, example number)."""
     state, _ = build()
@@ -155,7 +190,7 @@ def test_without_an_adversary_the_generator_learns_the_same():
         states[gan_weight], train_step = build(gan_weight=gan_weight)
         untrained = weights(states[gan_weight].discriminator)
         found = train_step(*batch())
-        assert [*found] == (["gen_l1_loss"] if gan_weight == 0 else [*LOSSES])
+        assert [*found] == (["gen_l1_loss", "gen_grad_norm"] if gan_weight == 0 else [*LOSSES, *ACCURACIES, *NORMS])
         assert float(found["gen_l1_loss"]) == pytest.approx(GOLDEN["gen_l1_loss"], abs=1e-4)
         changed = not all(map(np.array_equal, untrained, weights(states[gan_weight].discriminator)))
         assert changed == (gan_weight > 0)
@@ -229,7 +264,8 @@ for strategy, dropout in ((one, 0.0), (two, 0.0), (two, 0.5)):
         step = make_train_step(state, config)
         for batch in strategy.experimental_distribute_dataset(data.batch(4)):
             losses = step(*batch)
-    print(*(float(value) for value in losses.values()))
+    print(*(float(value) for name, value in losses.items() if name.endswith("_loss")))
+    assert losses["gen_grad_norm"] == -strategy.num_replicas_in_sync and losses["disc_fake_accuracy"] <= 1.0
 """
     result = subprocess.run([sys.executable, "-c", code], cwd=REPOSITORY, capture_output=True, text=True)
     assert result.returncode == 0, result.stderr[-2000:]
@@ -274,7 +310,7 @@ def test_classes_have_a_cross_entropy():
     is_class = np.all(target_image.numpy()[..., np.newaxis, :] == colors, axis=-1)
     log_probabilities = logits - np.log(np.exp(logits).sum(axis=-1, keepdims=True))
     assert float(found["gen_cross_entropy_loss"]) == pytest.approx(-np.mean(log_probabilities[is_class]), rel=1e-4)
-    assert [*found] == ["gen_gan_loss", "gen_cross_entropy_loss", "disc_real_loss", "disc_fake_loss"]
+    assert [*found][:4] == ["gen_gan_loss", "gen_cross_entropy_loss", "disc_real_loss", "disc_fake_loss"]
 
 
 def test_lab_compares_a_and_b_and_residual_the_sum_with_the_target():

@@ -18,6 +18,7 @@ _PUBLIC = {
     "Run": "run",
     "restore_generator": "run",
     "export": "exporting",
+    "evaluate": "evaluation",
     "Translator": "translation",
 }
 __all__ = ["__version__", *_PUBLIC]

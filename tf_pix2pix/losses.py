@@ -16,6 +16,7 @@ class AdversarialLoss(NamedTuple):
     real: Callable[[tf.Tensor], tf.Tensor]  # the discriminator's loss on real pairs
     fake: Callable[[tf.Tensor], tf.Tensor]  # the discriminator's loss on generated pairs
     generator: Callable[[tf.Tensor], tf.Tensor]  # the generator's loss on generated pairs
+    threshold: float | None  # logits above it mean "real"; None: the logits have no fixed threshold
     gradient_penalty: bool = False
 
 
@@ -25,24 +26,28 @@ ADVERSARIAL_LOSSES = {
         real=lambda logits: tf.nn.softplus(-logits),
         fake=lambda logits: tf.nn.softplus(logits),
         generator=lambda logits: tf.nn.softplus(-logits),
+        threshold=0.0,
     ),
     # Mao et al., arXiv 1611.04076, with targets 1 (real) and 0 (generated).
     "lsgan": AdversarialLoss(
         real=lambda logits: tf.square(logits - 1.0),
         fake=lambda logits: tf.square(logits),
         generator=lambda logits: tf.square(logits - 1.0),
+        threshold=0.5,
     ),
     # Lim and Ye, arXiv 1705.02894.
     "hinge": AdversarialLoss(
         real=lambda logits: tf.nn.relu(1.0 - logits),
         fake=lambda logits: tf.nn.relu(1.0 + logits),
         generator=lambda logits: -logits,
+        threshold=0.0,
     ),
     # Gulrajani et al., arXiv 1704.00028.
     "wgan-gp": AdversarialLoss(
         real=lambda logits: -logits,
         fake=lambda logits: logits,
         generator=lambda logits: -logits,
+        threshold=None,
         gradient_penalty=True,
     ),
 }

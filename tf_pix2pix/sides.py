@@ -5,7 +5,7 @@ converts any other image to its own channels, depth and colors, or refuses it wi
 """
 
 import dataclasses
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -27,6 +27,7 @@ class Side:
         floats require a range.
       palette: the only colors that the images have; None: any color.
       resize: a key of images.RESIZE_METHODS.
+      image_size: the median (height, width) of the training files; None: unknown. It does not make a side another one.
 
     Raises:
       InputError: the value range is missing, empty, or not within the depth.
@@ -37,6 +38,7 @@ class Side:
     value_range: tuple[float, float] | None = None
     palette: Palette | None = None
     resize: str = "bicubic"
+    image_size: tuple[int, int] | None = field(default=None, compare=False)
 
     def __post_init__(self):
         least, most = images.DEPTHS[self.depth] or (-np.inf, np.inf)
@@ -77,7 +79,7 @@ class Side:
         return images.from_float(values, self.depth, self.value_range)
 
     def to_json(self) -> dict[str, Any]:
-        fields = {field.name: getattr(self, field.name) for field in dataclasses.fields(self)}
+        fields = {one.name: getattr(self, one.name) for one in dataclasses.fields(self)}
         return fields | {"palette": self.palette and self.palette.to_json()}
 
     @classmethod
@@ -85,9 +87,11 @@ class Side:
         """The side that `to_json` wrote. Raises ValueError, KeyError or TypeError for any other value."""
         if value["channels"] not in (1, 3, 4) or value["depth"] not in images.DEPTHS:
             raise ValueError(f"channels {value['channels']} with depth {value['depth']} is not a kind of image")
+        size = value.get("image_size")  # older files lack it
         fields = value | {
             "value_range": value["value_range"] and tuple(map(float, value["value_range"])),
             "palette": value["palette"] and Palette.from_json(value["palette"]),
+            "image_size": size and tuple(map(int, size)),
         }
         return cls(**fields)
 

@@ -12,6 +12,7 @@ from tf_pix2pix import images
 from tf_pix2pix.datasets.pairs import INPUT, MASK, Pairs
 from tf_pix2pix.errors import InputError
 from tf_pix2pix.palettes import ColorCounts, count_colors
+from tf_pix2pix.seams import middle_seam_ratio, seam_ratio
 from tf_pix2pix.tasks import is_gray
 from tf_pix2pix.threads import map_in_threads
 
@@ -25,6 +26,7 @@ class SideFacts:
     Attributes:
       channels: number of channels -> the name of the first pair with it.
       depths: depth -> the name of the first pair with it.
+      sizes: the (height, width) of each image.
       extremes: the least and the greatest value of all images.
       colors: the counted colors, of label sides only.
       has_colors: some photo is not gray.
@@ -32,9 +34,16 @@ class SideFacts:
 
     channels: dict[int, str] = field(default_factory=dict)
     depths: dict[str, str] = field(default_factory=dict)
+    sizes: list[tuple[int, int]] = field(default_factory=list)
     extremes: tuple[float, float] = (np.inf, -np.inf)
     colors: ColorCounts = field(default_factory=ColorCounts)
     has_colors: bool = False
+
+    @property
+    def image_size(self) -> tuple[int, int]:
+        """The median height and width."""
+        height, width = np.median(self.sizes, axis=0)
+        return int(height), int(width)
 
 
 @dataclass
@@ -46,12 +55,15 @@ class Survey:
       bad: the reason for each unusable pair.
       complete: every pair was read, not only a sample.
       sides: "input" and "target"; for photos "target" alone.
+      seams: the seam ratios of pairs, in the order in which their images continue each other better; of photos, in
+        their middle.
     """
 
     pairs: Pairs
     bad: list[str]
     complete: bool
     sides: dict[str, SideFacts]
+    seams: list[float]
 
 
 def survey(
@@ -83,29 +95,34 @@ def _survey(pairs, indices, min_size, label_sides, description) -> Survey:
     sides = {part: SideFacts() for part in pairs.parts}
     sides.pop(MASK, None)
     bad: dict[int, str] = {}
+    seams = []
     for index, found in zip(indices, map_in_threads(inspect, indices, description, "pair"), strict=True):
         if isinstance(found, InputError):
             bad[index] = str(found)
             continue
-        for facts, image in zip(sides.values(), found, strict=True):
+        inspected, seam = found
+        seams.append(seam)
+        for facts, image in zip(sides.values(), inspected, strict=True):
             _add(facts, image, pairs.names[index])
     good = pairs.select([index for index in range(len(pairs)) if index not in bad]) if bad else pairs
-    return Survey(good, list(bad.values()), len(indices) == len(pairs), sides)
+    return Survey(good, list(bad.values()), len(indices) == len(pairs), sides, seams)
 
 
 @dataclass
 class _Image:
     channels: int
     depth: str
+    size: tuple[int, int]
     extremes: tuple[float, float]
     has_colors: bool
     colors: tuple | None
 
 
-def _inspect(pairs: Pairs, index: int, min_size, label_sides) -> list[_Image]:
-    """The facts about the images of one pair. Raises InputError if the pair cannot be used."""
+def _inspect(pairs: Pairs, index: int, min_size, label_sides) -> tuple[list[_Image], float]:
+    """The facts about the images of one pair, and its seam ratio. Raises InputError if the pair cannot be used."""
     found, are_photos = [], INPUT not in pairs.parts
-    for part, image in zip(pairs.parts, pairs.read(index), strict=True):
+    read = pairs.read(index)
+    for part, image in zip(pairs.parts, read, strict=True):
         if part == MASK:
             continue
         try:
@@ -117,13 +134,16 @@ def _inspect(pairs: Pairs, index: int, min_size, label_sides) -> list[_Image]:
         except ValueError as error:
             raise InputError(f"{pairs.names[index]}: {error}") from None
         extremes, has_colors = (image.min(), image.max()), are_photos and not is_gray(image)
-        found.append(_Image(image.shape[2], image.dtype.name, extremes, has_colors, colors))
-    return found
+        found.append(_Image(image.shape[2], image.dtype.name, image.shape[:2], extremes, has_colors, colors))
+    if are_photos:
+        return found, middle_seam_ratio(read[0])
+    return found, float(np.fmin(seam_ratio(read[0], read[1]), seam_ratio(read[1], read[0])))
 
 
 def _add(facts: SideFacts, image: _Image, name: str) -> None:
     facts.channels.setdefault(image.channels, name)
     facts.depths.setdefault(image.depth, name)
+    facts.sizes.append(image.size)
     facts.extremes = min(facts.extremes[0], image.extremes[0]), max(facts.extremes[1], image.extremes[1])
     facts.has_colors = facts.has_colors or image.has_colors
     if image.colors is not None:

@@ -2,6 +2,7 @@
 
 pix2pix train --dataset=synthetic_facades --preset=demo   the built-in set: minutes, no files needed
 pix2pix train --dataset=my_pairs --output_dir=runs/mine   your own pairs
+pix2pix evaluate runs/mine                                how good is it?
 pix2pix translate --model=runs/mine sketches/ --output=photos/
 pix2pix export --run_dir=runs/mine --output_dir=exported
 
@@ -17,6 +18,7 @@ from tf_pix2pix.errors import InputError
 
 COMMANDS = {
     "train": "train a translator on pairs of images, or resume a run",
+    "evaluate": "measure how good a run is: metrics, report, comparison",
     "translate": "translate images with a trained model",
     "export": "export a run as a SavedModel, TFLite or ONNX files",
     "check-data": "check a data set before training",

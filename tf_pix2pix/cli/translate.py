@@ -164,13 +164,14 @@ def _translate_all(translator, jobs: dict[Path, list[Path]], settings: dict[str,
     from tqdm import tqdm
 
     from tf_pix2pix import images
+    from tf_pix2pix.scales import is_far
 
     direction = settings["direction"] or (translator.config and translator.config.direction)
     if settings["side_by_side"] and not direction:
         raise InputError("--side_by_side with a server requires --direction: AtoB (left half) or BtoA (right half)")
     options = {name: settings[name] for name in ("resize", "samples", "noise_seed", "make_inputs", "enlarge")}
     translator.check(**options)
-    failed, with_unknown_colors = [], []
+    failed, with_unknown_colors, far_scales, pair_count = [], [], [], 0
     for path, results in tqdm(jobs.items(), unit="image", disable=None):
         try:
             image = images.decode(path.read_bytes())
@@ -179,6 +180,10 @@ def _translate_all(translator, jobs: dict[Path, list[Path]], settings: dict[str,
             translated = translator.translate(image, **options)
             if pixels := translator.count_unknown_colors(image):
                 with_unknown_colors.append(f"{path} ({pixels / (image.shape[0] * image.shape[1]):.2%} of its pixels)")
+            pair_count += not settings["side_by_side"] and translator.looks_like_pair(image)
+            if settings["resize"] == "native" and not settings["enlarge"]:
+                scale = translator.relative_scale(image.shape[:2])
+                far_scales += [scale] if scale and is_far(scale) else []
             for result, variant in zip(results, translated if settings["samples"] else [translated], strict=True):
                 result.parent.mkdir(parents=True, exist_ok=True)
                 images.write(result, variant)
@@ -193,5 +198,21 @@ def _translate_all(translator, jobs: dict[Path, list[Path]], settings: dict[str,
             f"{format_list(with_unknown_colors, most=3)}",
             file=sys.stderr,
         )
+    _print_notes(len(jobs), pair_count, far_scales)
     if failed:
         raise RunError(f"{len(failed)} of {len(jobs)} images could not be translated: {format_list(failed)}")
+
+
+def _print_notes(count: int, pair_count: int, far_scales: Sequence[float]) -> None:
+    """Prints how many of the translated images look like pairs, or were seen at a scale far from that of training."""
+    if pair_count:
+        look = "looks like a side-by-side pair" if pair_count == 1 else "look like side-by-side pairs"
+        print(f"{pair_count} of {count} images {look}; --side_by_side translates the input half", file=sys.stderr)
+    if far_scales:
+        ends = [f"{end(far_scales):.2g}" for end in (min, max)]
+        times = ends[0] if ends[0] == ends[1] else " to ".join(ends)
+        print(
+            f"{len(far_scales)} of {count} images {'is' if len(far_scales) == 1 else 'are'} seen at {times} times the "
+            "scale of training; --resize=train translates at the trained scale",
+            file=sys.stderr,
+        )

@@ -64,7 +64,9 @@ class TrainConfig:
         choices="losses.TARGET_LOSSES",
     )
     palette: str | None = option(
-        None, "palette for onehot or classes: a JSON file with colors, or lines of R G B name", auto="from the images"
+        None,
+        "palette for onehot or classes: facades, cmp, cityscapes, or else a file: JSON, or lines of R G B name",
+        auto="the published set's, or from the images",
     )
     color_space: str = option(
         "rgb", "lab: predict a and b, keep the input's lightness; --task=colorize sets lab", choices=("rgb", "lab")

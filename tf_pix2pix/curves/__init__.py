@@ -14,7 +14,7 @@ from tf_pix2pix.files import atomic_write
 from tf_pix2pix.metrics.descriptions import METRICS
 from tf_pix2pix.run import Run
 
-WIDTH, HEADING, TITLE, MARGIN = 12.0, 0.6, 0.75, 0.35  # inches
+WIDTH, HEADING, TITLE, MARGIN = 12.0, 0.5, 0.75, 0.35  # inches
 
 
 def write_curves(run: Run) -> Path:

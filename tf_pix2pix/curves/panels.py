@@ -38,8 +38,8 @@ class Panel(NamedTuple):
 ADVERSARIAL = Panel(
     "discriminator and generator losses",
     {
-        "disc_real_loss": ("on real pairs", BLUE),
-        "disc_fake_loss": ("on generated pairs", VERMILLION),
+        "disc_real_loss": ("on real", BLUE),
+        "disc_fake_loss": ("on generated", VERMILLION),
         "gen_gan_loss": ("generator", GREEN),
     },
 )
@@ -71,7 +71,7 @@ ROWS: tuple[tuple[float, tuple[Panel, ...]], ...] = (  # height in inches, panel
             ADVERSARIAL,
             Panel(
                 "discriminator's accuracy",
-                {"disc_real_accuracy": ("on real pairs", BLUE), "disc_fake_accuracy": ("on generated", VERMILLION)},
+                {"disc_real_accuracy": ("on real", BLUE), "disc_fake_accuracy": ("on generated", VERMILLION)},
                 "percent",
                 (0.5, "guessing"),
             ),
@@ -159,7 +159,7 @@ def _smooth(values: np.ndarray) -> np.ndarray:
 
 
 def _draw_level(axes, value: float, label: str, color: str) -> float:
-    """Draws a dashed line to compare with, labeled at its left end."""
+    """Draws a dashed line to compare with, labeled at its right end."""
     axes.axhline(value, color=color, linewidth=1, linestyle=(0, (4, 3)), zorder=1)
     place = {"xy": (1, value), "xycoords": ("axes fraction", "data"), "textcoords": "offset points", "xytext": (-2, 2)}
     _write(axes, label, place, ha="right", va="bottom", color=color, fontsize=8)
@@ -178,18 +178,19 @@ def _mark_best(axes, panel: Panel, history: History) -> list[float]:
     """Marks the best step in a panel of evaluations, and draws the best trivial answer; returns the values drawn."""
     drawn = []
     best = history.best()
+    several = sum(key.startswith("val_") for key in panel.lines) > 1
     for key, (_, color) in panel.lines.items():
         if not key.startswith("val_") or key not in history.keys:
             continue
         if best and math.isfinite(value := best.get(key, math.nan)):
             late = best["step"] > history.last / 2
             style = {"markersize": 7, "markerfacecolor": "white", "markeredgewidth": 2, "color": color}
-            axes.plot(best["step"], value, "o", zorder=4, **style)
+            axes.plot(best["step"], value, "o", zorder=4, clip_on=False, **style)
             place = {"xy": (best["step"], value), "textcoords": "offset points", "xytext": (-8 if late else 8, 6)}
             style = {"ha": "right" if late else "left", "color": color, "fontsize": 9, "fontweight": "bold"}
             _write(axes, f"{value:.3g}", place, **style)
         if trivial := history.trivial(key.removeprefix("val_")):
-            drawn.append(_draw_level(axes, *trivial, INK))
+            drawn.append(_draw_level(axes, *trivial, color if several else INK))
     return drawn
 
 
@@ -203,9 +204,9 @@ def _scale_axes(axes, scale: str, shown: list[float], last: int) -> None:
         axes.set_ylim(low / 1.3, high * 1.3)
         axes.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
     else:
+        low = low if scale == "near" else min(low, 0.0)
         pad = 0.12 * (high - low) or 0.1 * abs(high) or 1.0
-        bottom = low - pad if scale == "near" else min(0.0, low - pad if low < 0 else 0.0)
-        axes.set_ylim(bottom, max(high + pad, 0.05) if scale == "percent" else high + pad)
+        axes.set_ylim(low - pad if low else 0.0, max(high + pad, 0.05) if scale == "percent" else high + pad)
         axes.locator_params(axis="y", nbins=5)
     axes.yaxis.set_major_formatter((lambda value, _: f"{value:.0%}") if scale == "percent" else "{x:.4g}")
     axes.yaxis.set_minor_formatter("")
@@ -221,7 +222,14 @@ def _scale_axes(axes, scale: str, shown: list[float], last: int) -> None:
 
 def _write_title(axes, panel: Panel, single: bool, keys: set[str]) -> None:
     """Writes the title, and below it the labels of the lines in their colors."""
-    axes.set_title(panel.title, loc="left", fontsize=10.5, fontweight="bold", color=INK, pad=20)
+    axes.set_title(
+        panel.title,
+        loc="left",
+        fontsize=10.5,
+        fontweight="bold",
+        color=INK,
+        pad=20 if any(label for label, _ in panel.lines.values()) else 8,
+    )
     handles, labels = [], []
     for number, (key, (label, color)) in enumerate(panel.lines.items()):
         if label and key in keys:

@@ -46,7 +46,7 @@ def load(
     if "test" not in files:
         files["test"] = files["val"]
         print(f"{folder}: no test folder; val is used as test")
-    splits = {split: _pairs(list(files[split].values()), photos) for split in SPLITS}
+    splits = {split: pairs_of(list(files[split].values()), photos) for split in SPLITS}
     if mask_dir:
         masks = find_masks(Path(folder, "" if "" in found else "train", mask_dir), files["train"])
         splits["train"] = _with_masks(splits["train"], [masks[stem] for stem in files["train"]])
@@ -202,7 +202,9 @@ def _split_off_val(files: Files, root: Path) -> tuple[Files, Files]:
     )
 
 
-def _pairs(files: Sequence[tuple[Path, ...]], photos: bool) -> Pairs:
+def pairs_of(files: Sequence[tuple[Path, ...]], photos: bool = False) -> Pairs:
+    """Side-by-side files, pairs of files, or photos -> pairs that are read on demand."""
+
     def read(index: int) -> tuple[np.ndarray, ...]:
         encoded = [read_file(path) for path in files[index]]
         return (decode_image(files[index][0], encoded[0]),) if photos else decode_pair(files[index], encoded)

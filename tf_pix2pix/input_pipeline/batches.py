@@ -36,8 +36,7 @@ def training_batches(
     count = len(examples)
 
     def make(i):
-        epoch, position = i // count, i % count
-        index = tf.random.experimental.index_shuffle(position, [seed, epoch], count - 1)
+        index = example_index(i, count, seed)
         top, left, mirror = tf.unstack(tf.random.stateless_uniform([3], [seed, i]))
         example = {}
         for part, image in _read(examples, sides, index).items():
@@ -54,6 +53,12 @@ def training_batches(
         .batch(batch_size, drop_remainder=True)
         .prefetch(tf.data.AUTOTUNE)
     )
+
+
+def example_index(i, count: int, seed: int) -> tf.Tensor:
+    """The index, among `count` pairs, of the pair from which example i of a run is made."""
+    epoch, position = i // count, i % count
+    return tf.random.experimental.index_shuffle(position, [seed, epoch], count - 1)
 
 
 def validation_batches(

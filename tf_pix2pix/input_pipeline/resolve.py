@@ -9,7 +9,9 @@ from tf_pix2pix import images
 from tf_pix2pix.config import TrainConfig
 from tf_pix2pix.datasets.pairs import INPUT, TARGET
 from tf_pix2pix.errors import InputError, format_count, format_list
-from tf_pix2pix.palettes import Palette, count_classes, find_palette, read_palette
+from tf_pix2pix.palettes import PALETTES, Palette, count_classes, find_palette, read_palette
+from tf_pix2pix.scales import is_far, training_scale
+from tf_pix2pix.seams import look_joined, look_single
 from tf_pix2pix.sides import Side, Sides
 from tf_pix2pix.survey import SideFacts, Survey
 from tf_pix2pix.tasks import TASKS
@@ -31,7 +33,9 @@ def resolve(config: TrainConfig, surveys: dict[str, Survey], saved: Sides | None
     """
     for split, found in surveys.items():
         _check_bad_pairs(split, found, config.max_bad_images)
+    _warn_of_layout(config, surveys["train"])
     target = _resolve_side(TARGET, config, surveys, saved and saved.target.palette)
+    _note_scale(config, surveys["train"].sides[TARGET].image_size)
     if config.task is None:
         return Sides(_resolve_side(INPUT, config, surveys, saved and saved.input.palette), target)
     task = TASKS[config.task]
@@ -57,19 +61,46 @@ def _check_bad_pairs(split: str, found: Survey, max_bad: int) -> None:
         print(f"skipped {counts}: {reasons}", file=sys.stderr)
 
 
+def _warn_of_layout(config: TrainConfig, train: Survey) -> None:
+    """Prints that --task seems to be missing, or to be given by mistake."""
+    if config.task is None and look_single(train.seams):
+        print(
+            "warning: the files look like single images cut in half, not like pairs; for plain photos pass --task=TASK "
+            f"({', '.join(TASKS)})",
+            file=sys.stderr,
+        )
+    if config.task and look_joined(train.seams):
+        print(
+            "warning: the files look like side-by-side pairs, not like photos; to train on pairs leave out "
+            f"--task={config.task}",
+            file=sys.stderr,
+        )
+
+
+def _note_scale(config: TrainConfig, size: tuple[int, int]) -> None:
+    """Prints the scale at which the networks see the images, if it is far from that of the files."""
+    scale = training_scale(size, config.jitter_size, config.fit)
+    if not is_far(scale):
+        return
+    is_large = all(own >= crop for own, crop in zip(size, config.crop_size, strict=True))
+    advice = "--fit=none trains at full size" if is_large else "a smaller --crop_size enlarges them less"
+    relation = "of" if scale < 1 else "times"
+    print(f"{size[1]}x{size[0]} images are seen at {scale:.2g} {relation} their size; {advice}")
+
+
 def _resolve_side(side: str, config: TrainConfig, surveys: dict[str, Survey], saved: Palette | None) -> Side:
     facts = {split: found.sides[side] for split, found in surveys.items()}
     resize = config.resize_methods[side == TARGET]
     if side in config.palette_sides:
         palette = _resolve_palette(side, config, facts, saved)
-        return Side(len(palette.colors[0]), palette=palette, resize="nearest")
+        return Side(len(palette.colors[0]), palette=palette, resize="nearest", image_size=facts["train"].image_size)
     depth = _resolve_depth(side, config, facts)
     value_range = _resolve_range(side, config, facts["train"], depth, surveys["train"].complete)
     channels = _resolve_channels(side, config, facts, depth)
     if value_range and depth != "float32" and channels == 4:
         raise InputError(f"--{_FLAGS[side]}_range: alpha channels always use all values; leave it out for RGBA images")
     try:
-        return Side(channels, depth, value_range, resize=resize)
+        return Side(channels, depth, value_range, resize=resize, image_size=facts["train"].image_size)
     except InputError as error:
         raise InputError(f"--{_FLAGS[side]}_range={error}") from None
 
@@ -127,9 +158,9 @@ def _resolve_range(side: str, config: TrainConfig, facts: SideFacts, depth: str,
 
 
 def _resolve_palette(side: str, config: TrainConfig, facts: dict[str, SideFacts], saved: Palette | None) -> Palette:
-    """The palette in the config, or of the resumed run, or found in the training images; with its pixel counts."""
+    """The palette in the config, of the resumed run, of the published set, or found; with its pixel counts."""
     channels = _resolve_channels(side, config, facts)
-    palette = read_palette(config.palette) if config.palette else saved
+    palette = read_palette(config.palette) if config.palette else saved or PALETTES.get(config.dataset)
     if palette is None:
         palette = find_palette(facts["train"].colors, side)
         print(f"{side} images have {len(palette.colors)} colors; sides.json in the run directory lists them")

@@ -26,6 +26,8 @@ METRICS = {
     "ssim": Metric("SSIM", "", True, "structural similarity: local brightness, contrast and pattern"),
     "ms_ssim": Metric("MS-SSIM", "", True, "structural similarity over several scales"),
     "gradient_correlation": Metric("gradient correlation", "", True, "do edges lie where the target's edges lie?"),
+    "l1_file": Metric("L1 in file values", "", False, "mean absolute difference in the units of the files"),
+    "rmse_file": Metric("RMSE in file values", "", False, "root mean squared difference in the units of the files"),
     "lpips": Metric("LPIPS", "", False, "distance of a network's features, close to human judgment"),
     "pixel_accuracy": Metric("pixel accuracy", "", True, "share of pixels with the right class"),
     "class_accuracy": Metric("class accuracy", "", True, "pixel accuracy of each class, averaged over the classes"),

@@ -8,6 +8,7 @@ import math
 from typing import Any
 
 from tf_pix2pix.metrics import METRICS
+from tf_pix2pix.training.health.checks import featureless
 from tf_pix2pix.trivial_answers import CONSTANTS
 
 Record = dict[str, Any]
@@ -88,11 +89,6 @@ def verdict(best: Record, trivial: Trivial, metric: str) -> str:
     others = [other for other in trivial[name] if is_better(best[f"val_{other}"], trivial[name][other], other)]
     advice = f"better by {', '.join(others)}" if others else _ADVICE
     return f"better than a constant color, but no better than {name}: {against(name)}; {advice}"
-
-
-def featureless(record: Record) -> bool:
-    """Whether the generated images of an evaluation have next to no detail."""
-    return record.get("val_detail", 1.0) < 0.05
 
 
 def _badness(value: float, metric: str) -> float:

@@ -1,26 +1,25 @@
 """The loop around the training step: progress, records, sample grids, checkpoints, and stopping on a signal."""
 
 import contextlib
-import math
+import functools
 import signal
 import threading
 import time
 from collections.abc import Callable, Iterator
 from typing import Any
 
-import numpy as np
 import tensorflow as tf
 from tqdm import tqdm
 
 from tf_pix2pix import checkpoints, tasks
 from tf_pix2pix.datasets.pairs import Pairs
-from tf_pix2pix.errors import RunError
 from tf_pix2pix.input_pipeline import training_batches, validation_batches
 from tf_pix2pix.run import Run
 from tf_pix2pix.training.best import stops_early
+from tf_pix2pix.training.health import FailedBatches
 from tf_pix2pix.training.plan import FORECAST_STEPS, describe_length, forecast, format_duration
 from tf_pix2pix.training.reporting import RunReporter
-from tf_pix2pix.training.step import TrainState, make_train_step
+from tf_pix2pix.training.step import TrainState, make_train_step, summarize
 
 EXAMPLES = {"train": 32, "val": 8}  # pairs of each split in a run directory
 MAX_TRAIN_EVALUATED = 20  # training pairs to evaluate, and no more than of the validation split: they take little time
@@ -39,11 +38,11 @@ def run_loop(
     It ends earlier on a signal, or after config.early_stop evaluations without a new best.
 
     Raises:
-      RunError: a loss is not finite.
+      RunError: a loss, a gradient or a weight is not finite.
       OSError, tf.errors.OpError: the disk or the data failed.
     """
     config = run.config
-    batches = _training_batches(run, examples["train"], int(state.step), total_steps)
+    batches = _distributed(_training_batches(run, examples["train"], int(state.step), total_steps))
     train_step = make_train_step(state, config, run.codec)
     few = examples["train"].spread(min(MAX_TRAIN_EVALUATED, len(examples["val"])))
     validation, training, samples = (
@@ -52,8 +51,11 @@ def run_loop(
     reporter = RunReporter(run, state, validation, training, samples, on_record)
     timer, printed = StepTimer(config.batch_size, len(examples["train"])), time.monotonic()
 
+    failed = FailedBatches(run, examples["train"].names, functools.partial(_training_batches, run, examples["train"]))
+
     def save(step):
-        timer.check_finite(step)
+        failed.check(step, timer.losses)
+        failed.check_weights(step, state)
         write_examples(run, examples)
         checkpoints.save(run.checkpoints, "step", step, state.checkpoint())
         checkpoints.keep_last(run.checkpoints, "step", config.keep_checkpoints)
@@ -79,7 +81,7 @@ def run_loop(
                 seconds_per_step = (timer.clock() - traced) / FORECAST_STEPS
                 tqdm.write(forecast(total_steps - step, seconds_per_step, config.batch_size))
             if last or step % config.log_every == 0:
-                timer.check_finite(step)
+                failed.check(step, timer.losses)
                 values = timer.read(step)
                 progress.set_postfix_str(_status(values))
                 if progress.disable and time.monotonic() - printed > PROGRESS_SECONDS:
@@ -131,9 +133,9 @@ def _images_of(run: Run, examples: Pairs) -> tf.data.Dataset:
     return validation_batches(examples, run.sides, batch_size=1, crop_size=run.config.crop_size, make_input=make_input)
 
 
-def _training_batches(run: Run, examples: Pairs, start_step: int, total_steps: int) -> Iterator:
+def _training_batches(run: Run, examples: Pairs, start_step: int, total_steps: int) -> tf.data.Dataset:
     config = run.config
-    batches = training_batches(
+    return training_batches(
         examples,
         run.sides,
         batch_size=config.batch_size,
@@ -144,11 +146,15 @@ def _training_batches(run: Run, examples: Pairs, start_step: int, total_steps: i
         steps=total_steps,
         make_input=tasks.input_maker(config.task, run.sides.target, **config.task_settings),
     )
+
+
+def _distributed(batches: tf.data.Dataset) -> Iterator:
+    """The batches, each divided among the replicas."""
     return iter(tf.distribute.get_strategy().experimental_distribute_dataset(batches))
 
 
 class StepTimer:
-    """The losses and the time since the last record."""
+    """What each step measured, and the time, since the last record."""
 
     def __init__(self, batch_size: int, train_pairs: int):
         self._batch_size, self._train_pairs = batch_size, train_pairs
@@ -177,24 +183,13 @@ class StepTimer:
         yield
         self._paused += time.monotonic() - started
 
-    def check_finite(self, step: int) -> None:
-        """Raises RunError if a loss since the last record is not finite."""
-        for losses in self.losses:
-            if not all(math.isfinite(loss) for loss in losses.values()):
-                values = ", ".join(f"{name} {float(loss):.3g}" for name, loss in losses.items())
-                raise RunError(
-                    f"a loss is not finite at step {step} ({values}); resuming from the last checkpoint would end here "
-                    "again: train in another --output_dir with a lower --learning_rate"
-                )
-
     def read(self, step: int) -> dict[str, float]:
-        """Mean losses, images per second, and the share of time spent waiting for data; then starts anew."""
-        means = {name: float(np.mean([losses[name] for losses in self.losses])) for name in self.losses[0]}
+        """The means of what the steps measured, images per second, and the share of time spent waiting; starts anew."""
         seconds = self.clock() - self._started
         values = {
             "step": step,
             "epoch": step * self._batch_size / self._train_pairs,
-            **means,
+            **summarize(self.losses),
             "images_per_second": len(self.losses) * self._batch_size / seconds,
             "data_wait": self._waited / seconds,
         }

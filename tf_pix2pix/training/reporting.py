@@ -19,6 +19,7 @@ from tf_pix2pix.inference import make_translate
 from tf_pix2pix.metrics import paired_metrics
 from tf_pix2pix.run import Run
 from tf_pix2pix.training.best import best_evaluation, describe, rank, saved_trivial, verdict
+from tf_pix2pix.training.health import Health
 from tf_pix2pix.training.step import TrainState
 from tf_pix2pix.trivial_answers import trivial_answers
 
@@ -43,6 +44,7 @@ class RunReporter:
         self._metric = run.config.best_metric
         self._best = best_evaluation(run.records(), self._metric)
         self._trivial = saved_trivial(run.records())
+        self._health = Health(run, state)
 
     def begin(self, step: int, examples: dict[str, Pairs]) -> None:
         """Measures the trivial answers, unless a record has them, and at step 0 makes the first record and samples."""
@@ -61,12 +63,15 @@ class RunReporter:
         if step == 0:
             tqdm.write(f"untrained samples: {self.sample(0)}")
 
-    def _measure(self, translate: Callable[[tf.Tensor], tf.Tensor], pairs: tf.data.Dataset) -> dict[str, float]:
-        return paired_metrics(translate, pairs, self._palette)
+    def _measure(
+        self, translate: Callable[[tf.Tensor], tf.Tensor], pairs: tf.data.Dataset, observe: Callable | None = None
+    ) -> dict[str, float]:
+        return paired_metrics(translate, pairs, self._palette, observe)
 
     def record(self, values: dict[str, Any]) -> None:
         """Appends a record to metrics.jsonl and TensorBoard."""
         self._run.append_record(values)
+        self._health.add(values)
         self._write_events(values["step"], scalars={name: value for name, value in values.items() if name != "step"})
         self._on_record(values)
 
@@ -84,17 +89,20 @@ class RunReporter:
 
         The record also has the metrics of a few training pairs, `train_l1` and so on: far better ones show overfitting.
         """
-        values = self._measure(self._translate, self._validation)
+        values = self._measure(self._translate, self._validation, self._health.observe)
         training = self._measure(self._translate, self._training)
         record: dict[str, Any] = {"step": step}
         for prefix, measured in (("val", values), ("train", training)):
             record |= {f"{prefix}_{name}": value for name, value in measured.items()}
+        gained, health = self._health.judge(record)
+        record |= gained
         self.record(record)
         if self._best is None or rank(record, self._metric) < rank(self._best, self._metric):
             self._best = record
             checkpoints.save(self._run.checkpoints, "best", step, self._state.best_checkpoint())
         tqdm.write(f"step {step}, validation: {_format_metrics(values)}")
-        tqdm.write(f"  {describe(record, self._best, self._trivial, self._metric)}")
+        for line in (describe(record, self._best, self._trivial, self._metric), *health):
+            tqdm.write(f"  {line}")
 
         self._draw_curves()
 

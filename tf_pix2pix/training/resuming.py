@@ -35,7 +35,7 @@ def check_config(directory: Path, config: TrainConfig) -> Sides | None:
 
 def check_sides(directory: Path, saved: Sides | None, sides: Sides) -> None:
     """Raises InputError if the run in the folder has other sides, because its images have changed."""
-    fields = [field.name for field in dataclasses.fields(Side)]
+    fields = [field.name for field in dataclasses.fields(Side) if field.compare]
     for name, old, new in zip(Sides._fields, saved or sides, sides, strict=True):
         if changes := _find_changes(old, new, fields, _describe):
             raise InputError(

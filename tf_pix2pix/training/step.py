@@ -1,10 +1,12 @@
 """The training step (paper, section 3 and appendix 6.2), and the state that it changes."""
 
 import dataclasses
-from collections.abc import Callable
+import math
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import keras
+import numpy as np
 import tensorflow as tf
 
 from tf_pix2pix.codecs import IMAGES, Codec
@@ -17,6 +19,8 @@ from tf_pix2pix.run import Run
 from tf_pix2pix.training.optimizers import LinearDecay
 
 LOSSES = ("gen_gan_loss", "gen_l1_loss", "disc_real_loss", "disc_fake_loss")  # for classes gen_cross_entropy_loss
+ACCURACIES = ("disc_real_accuracy", "disc_fake_accuracy")  # shares of patches that the discriminator gets right
+NORMS = ("gen_grad_norm", "disc_grad_norm")  # of all gradients of a network; negative at steps that are not measured
 
 
 @dataclass(frozen=True)
@@ -94,13 +98,16 @@ def _build_discriminator(run: Run) -> keras.Model:
 def make_train_step(
     state: TrainState, config: TrainConfig, codec: Codec = IMAGES
 ) -> Callable[..., dict[str, tf.Tensor]]:
-    """The training step: (input_image, target_image), float32 [n, h, w, c] in [-1, 1] -> LOSSES, float32 scalars.
+    """The training step: (input_image, target_image), float32 [n, h, w, c] in [-1, 1] -> float32 scalars by name.
+
+    The names are LOSSES, ACCURACIES (not for wgan-gp) and NORMS. Norms need a pass over all gradients and are measured
+    only at multiples of log_every; elsewhere they are negative. With replicas they are the average of theirs.
 
     An optional third argument, float32 [n, h, w, 1] in [0, 1], weights the pixels in the L1 loss or cross-entropy.
 
-    One discriminator step comes first, then one generator step against the updated discriminator; with gan_weight=0 a
-    generator step alone, with L1 or cross-entropy alone. Losses are averages over the global batch, for any number of
-    replicas.
+    One discriminator step comes first, then one generator step against the updated discriminator. With gan_weight=0 the
+    generator takes its step alone, with L1 or cross-entropy, and only their loss and gen_grad_norm are measured. Losses
+    are averages over the global batch, for any number of replicas.
     """
     strategy = tf.distribute.get_strategy()
     adversarial = ADVERSARIAL_LOSSES[config.adversarial_loss]
@@ -115,6 +122,13 @@ def make_train_step(
     def patches(loss, logits):  # the loss of a PatchGAN is the mean over its patches
         return average(tf.reduce_mean(loss(logits), axis=[1, 2, 3]))
 
+    def accuracies(disc_real_logits, disc_fake_logits):
+        if adversarial.threshold is None:
+            return {}
+        real = patches(lambda logits: tf.cast(logits > adversarial.threshold, tf.float32), disc_real_logits)
+        fake = patches(lambda logits: tf.cast(logits <= adversarial.threshold, tf.float32), disc_fake_logits)
+        return dict(zip(ACCURACIES, (real, fake), strict=True))
+
     def discriminate_both(input_image, target_image, gen_output):
         pairs = [[input_image, target_image], [input_image, gen_output]]
         if config.norm == "batch":  # real and generated pairs each have their own statistics
@@ -122,16 +136,24 @@ def make_train_step(
         both = [tf.concat(sides, axis=0) for sides in zip(*pairs, strict=True)]  # one pass reads the kernels once
         return tf.split(discriminator(both, training=True), 2)
 
+    def measure_norm(optimizer, gradients):
+        scale = getattr(optimizer, "dynamic_scale", 1.0)  # of the loss, with mixed_float16
+        is_logged = tf.equal((state.step + 1) % config.log_every, 0)
+        return tf.cond(is_logged, lambda: tf.linalg.global_norm(gradients) / scale, lambda: -1.0)
+
     def update(optimizer, tape, loss, network):
         variables = network.trainable_variables
-        optimizer.apply(tape.gradient(loss, variables), variables)
+        gradients = tape.gradient(loss, variables)
+        norm = measure_norm(optimizer, gradients)
+        optimizer.apply(gradients, variables)
+        return norm
 
     def step_without_adversary(input_image, target_image, weights):
         with tf.GradientTape() as tape:
             gen_l1_loss = average(target_loss(generator(input_image, training=True), target_image, weights))
             gen_loss = state.generator_optimizer.scale_loss(config.l1_weight * gen_l1_loss)
-        update(state.generator_optimizer, tape, gen_loss, generator)
-        return {target_loss_name: gen_l1_loss}
+        gen_grad_norm = update(state.generator_optimizer, tape, gen_loss, generator)
+        return {target_loss_name: gen_l1_loss, "gen_grad_norm": gen_grad_norm}
 
     def replica_step(mix, input_image, target_image, weights=None):
         target_image = codec.encode_target(target_image, input_image)
@@ -154,14 +176,16 @@ def make_train_step(
                 disc_loss = 0.5 * disc_loss  # slows the discriminator down (section 3.3)
                 disc_loss = state.discriminator_optimizer.scale_loss(disc_loss)
             with generator_tape.stop_recording():
-                update(state.discriminator_optimizer, discriminator_tape, disc_loss, discriminator)
+                disc_grad_norm = update(state.discriminator_optimizer, discriminator_tape, disc_loss, discriminator)
 
             gen_gan_loss = patches(adversarial.generator, discriminator([input_image, gen_target], training=True))
             gen_l1_loss = average(target_loss(gen_output, target_image, weights))  # eq. 3
             gen_loss = config.gan_weight * gen_gan_loss + config.l1_weight * gen_l1_loss  # eq. 4
             gen_loss = state.generator_optimizer.scale_loss(gen_loss)
-        update(state.generator_optimizer, generator_tape, gen_loss, generator)
-        return dict(zip(loss_names, (gen_gan_loss, gen_l1_loss, disc_real_loss, disc_fake_loss), strict=True))
+        gen_grad_norm = update(state.generator_optimizer, generator_tape, gen_loss, generator)
+        losses = dict(zip(loss_names, (gen_gan_loss, gen_l1_loss, disc_real_loss, disc_fake_loss), strict=True))
+        norms = dict(zip(NORMS, (gen_grad_norm, disc_grad_norm), strict=True))
+        return losses | accuracies(disc_real_logits, disc_fake_logits) | norms
 
     @tf.function(jit_compile=config.xla, autograph=False)  # without autograph tracing is twice as fast
     def train_step(*batch):
@@ -172,7 +196,7 @@ def make_train_step(
             layer.seed_generator.state.assign(tf.random.fold_in(seed, number))
         mixes = [config.batch_size // strategy.num_replicas_in_sync, 1, 1, 1]
         mix = tf.random.stateless_uniform(mixes, tf.random.fold_in(seed, 0))
-        losses = strategy.run(replica_step, args=(mix, *batch))
+        measured = strategy.run(replica_step, args=(mix, *batch))
         if state.ema_generator:
             # At first it averages a third of the steps done: otherwise initial weights last for thousands of steps.
             done = tf.cast(state.step, tf.float32)
@@ -181,6 +205,18 @@ def make_train_step(
                 if mean.dtype == "float32":  # skips the seeds of dropout
                     mean.assign(decay * mean + (1.0 - decay) * value)
         state.step.assign_add(1)
-        return {name: strategy.reduce("SUM", loss, axis=None) for name, loss in losses.items()}
+        return {name: strategy.reduce("SUM", value, axis=None) for name, value in measured.items()}
 
     return train_step
+
+
+def summarize(measured: Sequence[dict[str, tf.Tensor]]) -> dict[str, float]:
+    """Averages what several steps measured; of the norms it keeps the last finite one, if any step measured them."""
+    means = {name: float(np.mean([values[name] for values in measured])) for name in measured[0] if name not in NORMS}
+    norms = {
+        name: float(values[name])
+        for values in measured
+        for name in NORMS
+        if name in values and values[name] >= 0.0 and math.isfinite(values[name])
+    }
+    return means | norms

@@ -1,6 +1,7 @@
 """Translator: any image, of any size, through a run, an exported file or a server."""
 
 import dataclasses
+import math
 import os
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -8,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import tensorflow as tf
 
-from tf_pix2pix import images, model_card, runtimes, tasks
+from tf_pix2pix import images, model_card, runtimes, scales, seams, tasks
 from tf_pix2pix.errors import InputError
 from tf_pix2pix.run import CONFIG, Run
 from tf_pix2pix.sides import Sides
@@ -124,6 +125,25 @@ class Translator:
         plain = dataclasses.replace(self.sides.input, palette=None)
         image = accept(image, self.config, self.sides._replace(input=plain), make_inputs=False)
         return self.sides.input.palette.count_unknown(image)
+
+    def relative_scale(self, size: tuple[int, int]) -> float | None:
+        """The scale at which an image of (height, width) is seen with resize="native", relative to training.
+
+        4.0: details are four times as large as in training. 1.0: as in training, or unclear (scales.relative_scale).
+        None: unknown (a server, or a model of an older release).
+        """
+        files = self.sides and self.sides.input.image_size
+        if not files or not self.config:
+            return None
+        return scales.relative_scale(size, files, [self.config.jitter_size, self.config.crop_size], self.config.fit)
+
+    def looks_like_pair(self, image: np.ndarray) -> bool:
+        """Whether [h, w, c] looks like a side-by-side pair: about twice as wide as the training images, with a seam."""
+        if self.config is None or self.sides is None:
+            return False
+        height, width = self.sides.input.image_size or self.config.crop_size
+        relative_width = (image.shape[1] / image.shape[0]) / (width / height)
+        return round(math.log2(relative_width)) == 1 and seams.middle_seam_ratio(image) > seams.JOINED
 
     def translate(
         self,

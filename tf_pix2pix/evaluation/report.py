@@ -1,0 +1,195 @@
+"""write_report: report.html of an evaluation, one page that opens without a network.
+
+This module prepares what the page shows; report.html.jinja lays it out. Style, script, diagrams and curves are inside
+the page; the images of the gallery lie beside it.
+"""
+
+import base64
+import dataclasses
+import math
+import re
+from pathlib import Path
+from typing import Any
+from urllib.parse import quote
+
+import numpy as np
+
+from tf_pix2pix.config import format_value
+from tf_pix2pix.curves import curves_png
+from tf_pix2pix.errors import InputError
+from tf_pix2pix.evaluation.error_map import ERROR_MAP_LIMIT
+from tf_pix2pix.files import atomic_write
+from tf_pix2pix.metrics.descriptions import METRICS, Metric
+from tf_pix2pix.run import Run
+
+IMAGES = ("input", "generated", "target", "error")  # of a pair, in the order of the gallery
+VERDICTS = {
+    "better": "Better than nothing",
+    "unclear": "Not clearly better than nothing",
+    "worse": "No better than nothing",
+}
+
+
+def write_report(directory: Path, facts: dict[str, Any], rows: list[dict[str, Any]], run: Run | None) -> Path:
+    """Writes report.html.
+
+    Args:
+      directory: the folder of the evaluation; images in `rows` are relative to it.
+      facts: the content of metrics.json.
+      rows: one for each image: "name", its metrics, and "images", the paths of its IMAGES, as far as they exist.
+      run: the run, for its curves, warnings and config. None: generated images from elsewhere.
+    """
+    from jinja2 import Environment, FileSystemLoader, StrictUndefined  # only reports need it
+
+    environment = Environment(
+        loader=FileSystemLoader(Path(__file__).parent),
+        autoescape=True,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        undefined=StrictUndefined,
+    )
+    environment.filters |= {"number": format_number, "percent": format_percent}
+    metrics = [_compare(name, value, facts["trivial"]) for name, value in _in_order(facts["metrics"])]
+    columns = [
+        name for name, _ in _in_order({key: None for row in rows for key in row if key not in ("name", "images")})
+    ]
+    shown = [row for row in rows if row.get("images")]
+    page = environment.get_template("report.html.jinja").render(
+        facts=facts,
+        source=facts["source"],
+        title=Path(facts["source"].get("run") or facts["source"].get("model") or directory).name,
+        metrics=metrics,
+        verdict=_verdict(metrics),
+        columns=[(name, _describe(name)) for name in columns],
+        histograms=[chart for name in columns if (chart := _histogram(name, rows, facts["trivial"]))],
+        pairs=[
+            (row["name"], [(kind, quote(row["images"][kind])) for kind in IMAGES if kind in row["images"]])
+            for row in shown
+        ],
+        values=[[_json_number(row.get(name)) for name in columns] for row in shown],
+        without_images=len(rows) - len(shown),
+        error_limit=ERROR_MAP_LIMIT,
+        describe=_describe,
+        curves=_curves(run) if run else None,
+        warnings_in_training=_warnings_in_training(run) if run else [],
+        config=_config(run) if run else None,
+    )
+    with atomic_write(directory / "report.html") as partial:
+        partial.write_text(page, encoding="utf-8")
+    return directory / "report.html"
+
+
+def format_number(value: float | None) -> str:
+    """Four significant digits, without an exponent where that is short; a dash for a missing value."""
+    if value is None or math.isnan(value):
+        return "–"
+    if math.isinf(value):
+        return "∞" if value > 0 else "−∞"
+    text = f"{value:,.0f}" if abs(value) >= 10000 else f"{value:#.4g}".removesuffix(".")
+    return text.replace("-", "−")
+
+
+def format_percent(value: float | None) -> str:
+    return "–" if value is None or not math.isfinite(value) else f"{100 * value:.1f} %"
+
+
+def _describe(name: str) -> Metric:
+    return METRICS.get(name) or Metric(name.replace("_", " "), "", None, "")
+
+
+def _in_order(metrics: dict[str, Any]) -> list[tuple[str, Any]]:
+    """The items in the order of METRICS, unknown ones last."""
+    order = {name: number for number, name in enumerate(METRICS)}
+    return sorted(metrics.items(), key=lambda item: order.get(item[0], len(order)))
+
+
+def _compare(name: str, value: dict[str, Any], trivial: dict[str, dict[str, Any]]) -> dict[str, Any]:
+    """A row of the table of metrics: the value beside those of the trivial answers.
+
+    "standing" tells whether the value is better than the best trivial answer's. It is unclear if that lies inside the
+    95 % interval, and None without a trivial answer.
+    """
+    metric = _describe(name)
+    answers = {answer: values[name]["value"] for answer, values in trivial.items() if name in values}
+    row = {"name": name, "metric": metric, **value, "answers": answers, "best_answer": None, "standing": None}
+    if not answers or metric.higher_is_better is None:
+        return row
+    sign = 1 if metric.higher_is_better else -1
+    row["best_answer"] = best = max(answers, key=lambda answer: sign * answers[answer])
+    low, high = value.get("low", value["value"]), value.get("high", value["value"])
+    worst_case, best_case = min(sign * low, sign * high), max(sign * low, sign * high)
+    limit = sign * answers[best]
+    row["standing"] = "better" if worst_case > limit else "unclear" if best_case > limit else "worse"
+    return row
+
+
+def _verdict(metrics: list[dict[str, Any]]) -> dict[str, Any] | None:
+    """The comparison that heads the page: mean IoU for label maps, otherwise L1, or the first one with an answer."""
+    compared = {row["name"]: row for row in metrics if row["standing"]}
+    row = next((compared[name] for name in ("mean_iou", "l1", *compared) if name in compared), None)
+    return row and {**row, "heading": VERDICTS[row["standing"]]}
+
+
+def _histogram(name: str, rows: list[dict[str, Any]], trivial: dict[str, dict[str, Any]]) -> dict[str, Any] | None:
+    """The distribution of a metric over the images: bars, mean and best trivial answer, as shares of the axes."""
+    values = np.array([row[name] for row in rows if math.isfinite(row.get(name, math.nan))])
+    if len(values) < 2:
+        return None
+    best = _compare(name, {"value": values.mean()}, trivial)
+    answer = best["answers"].get(best["best_answer"])
+    ends = [values.min(), values.max()] + ([answer] if answer is not None else [])
+    low, high = min(ends), max(ends) if max(ends) > min(ends) else min(ends) + 1
+    counts, edges = np.histogram(values, min(30, max(6, round(2 * math.sqrt(len(values))))), (low, high))
+    return {
+        "metric": _describe(name),
+        "count": len(values),
+        "low": low,
+        "high": high,
+        "mean": values.mean(),
+        "mean_at": (values.mean() - low) / (high - low),
+        "answer": answer,
+        "answer_name": best["best_answer"],
+        "answer_at": None if answer is None else (answer - low) / (high - low),
+        "bars": [
+            {"from": edges[number], "to": edges[number + 1], "count": count, "height": count / counts.max()}
+            for number, count in enumerate(counts.tolist())
+        ],
+    }
+
+
+def _json_number(value: float | None) -> float | None:
+    """A number that JSON and sorting accept: infinity becomes the largest one."""
+    if value is None or math.isnan(value):
+        return None
+    return max(-1e300, min(1e300, value))
+
+
+def _curves(run: Run) -> str | None:
+    """The run's curves as a data URI, drawn anew."""
+    try:
+        return "data:image/png;base64," + base64.b64encode(curves_png([run])).decode()
+    except InputError:  # no records
+        return None
+
+
+def _warnings_in_training(run: Run) -> list[dict[str, Any]]:
+    """The health warnings of the run, the latest first. Those that differ in their numbers alone are one."""
+    found: dict[str, dict[str, Any]] = {}
+    evaluations = [record for record in run.records() if record.get("health") is not None]
+    for record in evaluations:
+        for text in record["health"]:
+            kind = re.sub(r"\d[\d.,]*", "#", text)
+            first = found[kind]["first"] if kind in found else record["step"]
+            times = found[kind]["times"] + 1 if kind in found else 1
+            found[kind] = {"text": text, "first": first, "last": record["step"], "times": times}
+    return sorted(found.values(), key=lambda warning: -warning["last"])
+
+
+def _config(run: Run) -> tuple[list[tuple[str, str]], list[tuple[str, str]]]:
+    """The fields of the config that differ from their defaults, and the others."""
+    changed, others = [], []
+    for field in dataclasses.fields(run.config):
+        value = getattr(run.config, field.name)
+        item = (field.name, "" if value is None else format_value(value))
+        (changed if value != field.default else others).append(item)
+    return changed, others

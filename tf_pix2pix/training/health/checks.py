@@ -1,0 +1,175 @@
+"""CHECKS: the signs of an unhealthy run, each a function of the evaluations so far.
+
+Each function gets the periods of a run (`periods`), the last of which is to be judged, and the config. It returns a
+warning (what is seen, what it means, what to try), or None. docs/troubleshooting.md has a section for each.
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from tf_pix2pix.config import TrainConfig
+from tf_pix2pix.metrics import METRICS
+
+Record = dict[str, Any]  # a line of metrics.jsonl
+
+FEATURELESS = 0.1  # val_contrast of blank images: 0.06 for an untrained U-Net; 0.6 to 1 for trained ones
+SAME = 0.1  # val_variation of images that are nearly alike
+GRID = 3.0  # dB above the targets' grid energy
+WON = 0.99  # share of patches, real and generated, that a discriminator gets right which the generator cannot fool
+WAITING = 0.2  # share of time
+LASTING = 3  # evaluations in a row, before an advantage of the discriminator or of the training pairs means something
+CHANGE = 0.02  # relative difference of a metric beyond its fluctuation
+RISE = 0.2  # relative rise of the training loss
+MIN_RECORDS = 5  # training records in a period, before its speed means something
+
+
+@dataclass(frozen=True)
+class Period:
+    """An evaluation, and the means of the training records since the evaluation before it."""
+
+    evaluation: Record
+    training: dict[str, float]
+    records: int  # number of training records
+
+    @property
+    def loss(self) -> float | None:
+        """The mean L1, or cross-entropy, of the training batches."""
+        return self.training.get("gen_l1_loss", self.training.get("gen_cross_entropy_loss"))
+
+
+def periods(records: Sequence[Record]) -> list[Period]:
+    """The periods of a run from its records, in their order."""
+    found, since = [], []  # type: ignore[var-annotated]
+    for record in records:
+        if "val_l1" in record:
+            names = {name: None for one in since for name in one}  # in order; gradient norms are not in each record
+            means = {name: float(np.mean([one[name] for one in since if name in one])) for name in names}
+            found.append(Period(record, means, len(since)))
+            since = []
+        elif "images_per_second" in record:
+            since.append(record)
+    return found
+
+
+def featureless(evaluation: Record) -> bool:
+    """Whether the generated images of an evaluation are blank: one color, noise or the bare grid of upsampling."""
+    return evaluation.get("val_contrast", 1.0) < FEATURELESS
+
+
+def check_featureless(past: Sequence[Period], config: TrainConfig) -> str | None:
+    if not featureless(past[-1].evaluation):
+        return None
+    return (
+        "the generated images are blank: nothing but one color, noise or a grid. The generator has not found how the "
+        "target follows from the input. Early on this is normal; if it stays, check with pix2pix check-data whether "
+        "inputs and targets match, train for more --steps, or raise --learning_rate"
+    )
+
+
+def check_same_output(past: Sequence[Period], config: TrainConfig) -> str | None:
+    evaluation = past[-1].evaluation
+    if featureless(evaluation) or evaluation.get("val_variation", 1.0) >= SAME:
+        return None
+    return (
+        "the generated images are nearly the same for every input: the generator ignores its input. Check with pix2pix "
+        "check-data whether inputs and targets match; then raise --l1_weight, or lower --learning_rate"
+    )
+
+
+def check_dead_bottleneck(past: Sequence[Period], config: TrainConfig) -> str | None:
+    if past[-1].evaluation.get("val_bottleneck", 1.0) >= 0.01:
+        return None
+    return (
+        "the innermost layer of the U-Net does not respond to the input: the generator sees details, but not the image "
+        "as a whole. Train again with a lower --learning_rate, another --seed or a smaller --depth"
+    )
+
+
+def check_discriminator_won(past: Sequence[Period], config: TrainConfig) -> str | None:
+    def won(period):
+        return all(period.training.get(f"disc_{kind}_accuracy", 0.0) > WON for kind in ("real", "fake"))
+
+    if len(past) < LASTING or not all(map(won, past[-LASTING:])):
+        return None
+    return (
+        f"the discriminator has told real and generated patches apart almost without error for {LASTING} evaluations: "
+        "it no longer teaches the generator anything but that it has lost. Try --adversarial_loss=lsgan, fewer "
+        "--discriminator_filters, or more training pairs"
+    )
+
+
+def check_divergence(past: Sequence[Period], config: TrainConfig) -> str | None:
+    losses = [period.loss for period in past if period.loss is not None]
+    if not config.l1_weight or len(losses) < 2 or past[-1].loss != losses[-1]:
+        return None
+    least = min(losses)
+    if losses[-1] <= (1.0 + RISE) * least:
+        return None
+    return (
+        f"the training loss rises: {losses[-1]:.3g} after {least:.3g} at its best. The generator gets worse on "
+        "the pairs that it learns from. Train again with a lower --learning_rate, or a higher --l1_weight"
+    )
+
+
+def check_overfitting(past: Sequence[Period], config: TrainConfig) -> str | None:
+    metric = config.best_metric
+    sign = -1.0 if METRICS[metric].higher_is_better else 1.0
+    values = [sign * period.evaluation[f"val_{metric}"] for period in past]
+    best = int(np.argmin(values))
+    before, now = past[best].loss, past[-1].loss
+    if len(past) - 1 - best < LASTING or before is None or now is None or now > (1.0 - CHANGE) * before:
+        return None
+    if any(value - values[best] <= CHANGE * abs(values[best]) for value in values[-LASTING:]):
+        return None
+    return (
+        f"validation is worse than at step {past[best].evaluation['step']} ({METRICS[metric].label} "
+        f"{abs(values[-1]):.3g} after {abs(values[best]):.3g}) although the training loss has fallen: the generator "
+        "learns its training pairs by heart. Exports use the best step; more pairs help most, then fewer --filters, "
+        "--early_stop and fewer --steps"
+    )
+
+
+def check_grid(past: Sequence[Period], config: TrainConfig) -> str | None:
+    evaluation = past[-1].evaluation
+    if "val_grid_energy" not in evaluation or featureless(evaluation):
+        return None
+    energy, targets = evaluation["val_grid_energy"], evaluation.get("val_grid_energy_targets", 0.0)
+    if energy <= max(targets, 0.0) + GRID:
+        return None
+    return (
+        f"the generated images have a regular grid that the targets lack ({energy:.1f} dB; targets {targets:.1f} dB). "
+        "It comes from the upsampling and fades with more --steps; --upsampling=resize avoids it but blurs"
+    )
+
+
+def check_data_wait(past: Sequence[Period], config: TrainConfig) -> str | None:
+    share = past[-1].training.get("data_wait", 0.0)
+    if past[-1].records < MIN_RECORDS or share <= WAITING:
+        return None
+    return (
+        f"training waits for data {share:.0%} of the time: reading and decoding the images is slower than the steps. "
+        "Raise --cache_gb so that all pairs stay in memory, or prepare smaller files with pix2pix prepare"
+    )
+
+
+# Warnings by name, in the order of docs/troubleshooting.md.
+CHECKS: dict[str, Callable[[Sequence[Period], TrainConfig], str | None]] = {
+    "featureless": check_featureless,
+    "same_output": check_same_output,
+    "dead_bottleneck": check_dead_bottleneck,
+    "discriminator_won": check_discriminator_won,
+    "divergence": check_divergence,
+    "overfitting": check_overfitting,
+    "grid": check_grid,
+    "data_wait": check_data_wait,
+}
+
+
+def warnings_of(records: Sequence[Record], config: TrainConfig) -> dict[str, str]:
+    """The warnings about the last evaluation among the records of a run, by name; none before the first."""
+    past = periods(records)
+    found = {name: check(past, config) for name, check in CHECKS.items()} if past else {}
+    return {name: text for name, text in found.items() if text}
