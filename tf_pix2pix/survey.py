@@ -120,7 +120,7 @@ class _Image:
 
 
 def _inspect(pairs: Pairs, index: int, min_size, label_sides, with_seam) -> tuple[list[_Image], float | None]:
-    """The facts about the images of one pair, and if asked for its seam ratio. Raises InputError if the pair cannot be used."""
+    """The facts about one pair's images, and its seam ratio if asked for. Raises InputError if it cannot be used."""
     found, are_photos = [], INPUT not in pairs.parts
     read = pairs.read(index)
     for part, image in zip(pairs.parts, read, strict=True):
