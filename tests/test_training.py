@@ -32,6 +32,7 @@ from tf_pix2pix.exporting import export
 from tf_pix2pix.inference import make_translate
 from tf_pix2pix.metrics import PAIRED_METRICS, paired_metrics
 from tf_pix2pix.run import Run
+from tf_pix2pix.sides import Side, Sides
 from tf_pix2pix.training import loop, reporting, resuming, train
 from tf_pix2pix.training.step import LOSSES
 from tf_pix2pix.translation import Translator
@@ -215,6 +216,13 @@ def test_other_settings_are_refused_and_nothing_is_touched(copied_run):
     (copied_run / "config.json").unlink()
     (copied_run / "sides.json").write_text("{")  # without a config.json it belongs to no run
     assert resuming.check_config(copied_run, change(filters=8)) is None
+
+
+def test_files_of_another_size_do_not_hinder_resuming(tmp_path):
+    before, now = (Sides(Side(3, image_size=size), Side(3)) for size in (None, (40, 40)))
+    resuming.check_sides(tmp_path, before, now)
+    with pytest.raises(InputError, match="trained on other target images .channels 3 -> 1.; restore"):
+        resuming.check_sides(tmp_path, before, Sides(now.input, Side(1)))
 
 
 def test_an_unwritable_folder_is_refused(tmp_path):
