@@ -28,7 +28,7 @@ from tf_pix2pix.sides import Sides
 from tf_pix2pix.threads import map_in_threads
 from tf_pix2pix.training import train
 
-STEPS = 3000
+STEPS = 8000
 # Cross-entropy alone: no adversary.
 LABEL_NETWORK: dict[str, Any] = dict(
     target_encoding="classes",
@@ -40,7 +40,7 @@ LABEL_NETWORK: dict[str, Any] = dict(
     schedule="linear",
     ema_decay=0.999,
     sample_every=10**6,
-    eval_every=10**6,
+    eval_every=1000,
     checkpoint_every=500,
     keep_checkpoints=1,
     samples=1,
