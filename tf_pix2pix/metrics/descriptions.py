@@ -39,5 +39,5 @@ METRICS = {
     "sliced_wasserstein": Metric("sliced Wasserstein", "x 1000", False, "distance of patch statistics at each scale"),
     "lab_histogram": Metric("Lab histogram", "", True, "overlap of color histograms in Lab (paper, table 5)"),
     "grid_energy": Metric("grid energy", "dB", False, "excess energy at the strides of the upsampling: a visible grid"),
-    "alternation": Metric("alternation", "", False, "pixel-to-pixel zigzag where the target is smooth"),
+    "alternation": Metric("alternation", "squared levels", False, "pixel-to-pixel zigzag where the target is smooth"),
 }
