@@ -110,7 +110,7 @@ def kernel_distance(
     chosen_b = chosen_a if paired else _draw_subsets(rng, subsets, len(features_b), size)
     values = _squared_mmds(features_a, features_b, chosen_a, chosen_b, paired)
     value = float(values.mean())
-    half_width = 1.96 * float(values.std(ddof=1)) * np.sqrt(size / (fewest - size))
+    half_width = float(1.96 * values.std(ddof=1) * np.sqrt(size / (fewest - size)))
     return {"value": value, "low": value - half_width, "high": value + half_width}
 
 
