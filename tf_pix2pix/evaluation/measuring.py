@@ -6,13 +6,14 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from tf_pix2pix.evaluation.label_consistency import LabelConsistency
-from tf_pix2pix.intervals import Interval, difference_interval, mean_interval
+from tf_pix2pix.intervals import Interval, mean_interval
 from tf_pix2pix.metrics import METRICS, PAIRED_METRICS, ConfusionMatrix, GridEnergy, alternation, measure_pairs
 from tf_pix2pix.metrics.paired import ms_ssim_scales
 from tf_pix2pix.palettes import Palette, color_codes
 from tf_pix2pix.sides import Side
 
 _OVERALL = ("class_accuracy", "mean_iou")  # of all images together
+THOROUGH = 200  # images; SSIM of three answers takes as long as all metrics of the model, a tenth of its translation
 MODEL = "model"  # among the trivial answers, in tables of confusion matrices
 Answer = Callable[[Any], Any]  # input images -> generated images, float32 [n, h, w, c] in [-1, 1]
 
@@ -38,6 +39,7 @@ class Measures:
         palette: Palette | None,  # of the targets, if classes are compared; other colors count as the nearest
         input_side: Side | None = None,
         answers: dict[str, Answer] | None = None,  # trivial answers
+        image_count: int = 0,  # more than THOROUGH leave out slow metrics of the trivial answers
         sets: Sequence[Any] = (),  # accumulators of metrics.distributions and metrics.inception
         per_image: dict[str, Callable] | None = None,  # further metrics of an image: (gen_output, target_image) -> [n]
         consistency: LabelConsistency | None = None,
@@ -45,10 +47,12 @@ class Measures:
         self._target, self._input, self._palette = target, input_side, palette
         self._answers, self._sets, self._per_image = answers or {}, sets, per_image or {}
         self._consistency = consistency
+        self._answer_metrics = dict(PAIRED_METRICS)
+        if image_count > THOROUGH:
+            del self._answer_metrics["ssim"]
         names = [MODEL, *self._answers] if palette else []
         self._confusion = {name: ConfusionMatrix(len(palette.colors)) for name in names if palette}
         self._grids = GridEnergy(), GridEnergy()
-        self._grid_length: int | None = None
         self._scales: set[int] = set()
         self.values: dict[str, list[float]] = {}  # metric -> a value for each image
         self._target_alternation: list[float] = []
@@ -73,7 +77,7 @@ class Measures:
             input_image = self._input.to_float(part.input).numpy()
             for name, answer in self._answers.items():
                 answered = np.asarray(answer(input_image), np.float32)
-                answers[name] = {metric: of(answered, target_image) for metric, of in PAIRED_METRICS.items()}
+                answers[name] = {metric: of(answered, target_image) for metric, of in self._answer_metrics.items()}
                 if self._palette:
                     ids = _classes(self._target.from_float(answered).numpy(), self._palette)
                     answers[name]["pixel_accuracy"] = np.equal(target_ids, ids).mean(axis=(1, 2))
@@ -100,11 +104,8 @@ class Measures:
     def accumulate(self, part: Part) -> None:
         """Adds images to the metrics of the whole set."""
         gen_output, target_image = (self._target.to_float(one).numpy() for one in (part.generated, part.target))
-        length = 64 if min(target_image.shape[1:3]) >= 64 else 32
-        self._grid_length = self._grid_length or length
-        if length == self._grid_length:
-            for grid, batch in zip(self._grids, (gen_output, target_image), strict=True):
-                grid.update(batch)
+        for grid, batch in zip(self._grids, (gen_output, target_image), strict=True):
+            grid.update(batch)
         for one in self._sets:
             one.update(gen_output, target_image)
         if self._consistency and part.input is not None:
@@ -135,37 +136,24 @@ class Measures:
         return {name: found[name] for name in METRICS if name in found and found[name].get("value") is not None}
 
     def trivial(self) -> dict[str, dict[str, dict[str, Any]]]:
-        """The entry "trivial" of metrics.json."""
-        found = {
-            answer: {name: {**_summary(values), **self._behind(answer, name)} for name, values in metrics.items()}
-            for answer, metrics in self._answer_values.items()
-            if metrics
-        }
-        for answer in found.keys() & self._confusion.keys():
-            labels = self._confusion[answer].results()
-            found[answer] |= {name: {"value": _number(labels[name]), "n": self.count} for name in _OVERALL}
+        """The entry "trivial" of metrics.json; `behind`: how far an answer is behind the model, image by image."""
+        found: dict[str, dict[str, dict[str, Any]]] = {}
+        for answer, metrics in self._answer_values.items():
+            for name, values in metrics.items():
+                summary = found.setdefault(answer, {})[name] = _summary(values)
+                interval = self._behind(name, values)
+                if np.isfinite(interval.low):
+                    summary["behind"] = interval._asdict()
+            if answer in found and answer in self._confusion:
+                labels = self._confusion[answer].results()
+                found[answer] |= {name: {"value": _number(labels[name]), "n": self.count} for name in _OVERALL}
         return found
 
-    def _behind(self, answer: str, metric: str) -> dict[str, dict[str, float]]:
-        """The entry "behind" of a trivial answer's metric: how far it is behind the model, image by image."""
-        if metric not in self.values or METRICS[metric].higher_is_better is None:
-            return {}
-        sign = 1.0 if METRICS[metric].higher_is_better else -1.0
-        own, other = np.array(self.values[metric]), np.array(self._answer_values[answer][metric])
-        both = np.isfinite(own) & np.isfinite(other)
-        interval = difference_interval(sign * own[both], sign * other[both])
-        low, high = _number(interval.low), _number(interval.high)
-        return {} if low is None or high is None else {"behind": {"value": interval.value, "low": low, "high": high}}
-
-    def against_trivial(self, metric: str) -> dict[str, Interval]:
-        """How far each trivial answer is behind in a metric, image by image: positive where the model is better."""
-        sign = 1.0 if METRICS[metric].higher_is_better else -1.0
-        own = sign * np.array(self.values[metric])
-        return {
-            answer: difference_interval(own, sign * np.array(values[metric]))
-            for answer, values in self._answer_values.items()
-            if metric in values
-        }
+    def _behind(self, metric: str, values: Sequence[float]) -> Interval:
+        """How far the values of an answer are behind the model's: positive where the model is better."""
+        difference = np.subtract(self.values[metric], values)
+        known = difference[np.isfinite(difference)]
+        return mean_interval(known if METRICS[metric].higher_is_better else -known)
 
     def labels(self) -> dict[str, Any] | None:
         """The entry "labels" of metrics.json."""

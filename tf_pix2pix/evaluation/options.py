@@ -59,6 +59,7 @@ def make_measures(source: Source, options: Options) -> tuple[Measures, list[str]
         palette,
         source.settings and source.settings[1].input,
         answers,
+        image_count=len(source.names),
         sets=[SlicedWasserstein(), LabHistogram(), *distances],
         per_image=per_image,
         consistency=consistency,

@@ -37,16 +37,17 @@ def gather(source: Source, measures: Measures, skipped: list[str], left_out: lis
 def _no_better(measures: Measures) -> list[str]:
     """A warning if a trivial answer is as good as the model, in pixel accuracy or L1."""
     metric = "pixel_accuracy" if "pixel_accuracy" in measures.values else "l1"
-    behind = measures.against_trivial(metric)
-    if not behind:
+    answers = {answer: found[metric] for answer, found in measures.trivial().items()}
+    if not answers:
         return []
-    answer, interval = min(behind.items(), key=lambda item: item[1].value)
-    own, trivial = measures.metrics()[metric]["value"], measures.trivial()[answer][metric]["value"]
-    figures = f"{METRICS[metric].label} {own:.4g}, {answer} {trivial:.4g}"
+    sign = 1.0 if METRICS[metric].higher_is_better else -1.0
+    best = max(answers, key=lambda answer: sign * answers[answer]["value"])
+    own, trivial = measures.metrics()[metric]["value"], answers[best]
+    figures = f"{METRICS[metric].label} {own:.4g}, {best} {trivial['value']:.4g}"
     advice = "train longer, with more pairs, or check that inputs and targets belong together (pix2pix check-data)"
-    if interval.value <= 0:
+    if sign * own <= sign * trivial["value"]:
         return [f"no better than a trivial answer: {figures}; {advice}"]
-    if interval.low <= 0:
+    if "behind" not in trivial or trivial["behind"]["low"] <= 0:
         return [f"not clearly better than a trivial answer: {figures}; evaluate more images, or {advice}"]
     return []
 
