@@ -91,6 +91,12 @@ def test_the_best_checkpoint_is_the_one_that_was_saved(make_history, monkeypatch
     assert History(run).best()["step"] == 200
 
 
+def test_for_classes_the_best_has_the_highest_mean_iou(make_history):
+    shares = {100: 0.2, 200: 0.4, 300: 0.3}
+    records = [{"step": step, "val_l1": share, "val_mean_iou": share} for step, share in shares.items()]
+    assert History(make_history(records)).best()["step"] == 200
+
+
 def test_panels_are_those_that_have_values(make_history, monkeypatch):
     titles = {"L1 (lower is better)", "PSNR in dB (higher is better)", "discriminator and generator losses"}
     health = {"discriminator's accuracy", "gradient norms"}
