@@ -224,8 +224,9 @@ def _summary(values: Sequence[float]) -> dict[str, Any]:
     array = np.array(values, np.float64)
     infinite = int(np.isinf(array).sum())
     interval = mean_interval(array[np.isfinite(array)])
-    summary: dict[str, Any] = {name: _number(value) for name, value in interval._asdict().items()}
-    summary["n"] = interval.n
+    summary: dict[str, Any] = {"value": _number(interval.value), "n": interval.n}
+    if np.isfinite(interval.low):  # one image has no interval
+        summary |= {"low": interval.low, "high": interval.high}
     if infinite:
         summary["note"] = f"{infinite} of {len(array)} images equal their targets, without error; they are left out"
     return summary

@@ -12,6 +12,7 @@ import tensorflow as tf
 from tqdm import tqdm
 
 from tf_pix2pix import checkpoints, tasks
+from tf_pix2pix.config import TrainConfig
 from tf_pix2pix.datasets.pairs import Pairs
 from tf_pix2pix.input_pipeline import training_batches, validation_batches
 from tf_pix2pix.run import Run
@@ -50,7 +51,6 @@ def run_loop(
     )
     reporter = RunReporter(run, state, validation, training, samples, on_record)
     timer, printed = StepTimer(config.batch_size, len(examples["train"])), time.monotonic()
-
     failed = FailedBatches(run, examples["train"].names, functools.partial(_training_batches, run, examples["train"]))
 
     def save(step):
@@ -93,6 +93,7 @@ def run_loop(
                 if last or step % config.sample_every == 0:
                     grid = reporter.sample(step)
                 if last or step % config.eval_every == 0:
+                    failed.check_weights(step, state)
                     reporter.evaluate(step)
                     stopped_early = not last and stops_early(run.records(), config.best_metric, config.early_stop)
                 if last or step % config.checkpoint_every == 0:
@@ -102,18 +103,24 @@ def run_loop(
             if saved != step:
                 save(step)
             grid = reporter.sample(step)
-    duration = format_duration(time.monotonic() - started)
-    if stopped_early:
-        evaluated = f"{config.early_stop} evaluations without a new best {config.best_metric}"
-        print(f"stopped early at step {step} of {total_steps} after {duration}: {evaluated}; saved")
-    elif step == total_steps:
-        print(f"done: {step - first:,} steps in {duration}")
-    else:
-        print(f"stopped at step {step} of {total_steps} after {duration}, saved; the same command resumes")
+    print(_describe_end(config, step - first, step, total_steps, stopped_early, time.monotonic() - started))
     for line in reporter.summary():
         print(line)
     print(f"sample grid: {grid}")
     return step
+
+
+def _describe_end(
+    config: TrainConfig, done: int, step: int, total_steps: int, stopped_early: bool, seconds: float
+) -> str:
+    """One line: how a training ended. done: the steps since it began or resumed."""
+    duration = format_duration(seconds)
+    if stopped_early:
+        evaluated = f"{config.early_stop} evaluations without a new best {config.best_metric}"
+        return f"stopped early at step {step} of {total_steps} after {duration}: {evaluated}; saved"
+    if step == total_steps:
+        return f"done: {done:,} steps in {duration}"
+    return f"stopped at step {step} of {total_steps} after {duration}, saved; the same command resumes"
 
 
 def write_examples(run: Run, examples: dict[str, Pairs]) -> None:

@@ -24,8 +24,8 @@ class FailedBatches:
 
     Args:
       names: of the training pairs.
-      batches: (first step, number of steps) -> the batches with which these steps began, as `training_batches` makes
-        them: float32 [n, h, w, c] in [-1, 1]. Step 1 is the first.
+      batches: (start_step, steps) -> the batches of `training_batches`, whose first step is start_step + 1 and whose
+        last is `steps`.
     """
 
     def __init__(self, run: Run, names: Sequence[str], batches: Callable[[int, int], tf.data.Dataset]):
@@ -65,7 +65,7 @@ class FailedBatches:
         shutil.rmtree(directory, ignore_errors=True)
         directory.mkdir(parents=True)
         lines, first = [], max(1, step - 1)
-        for number, batch in enumerate(self._batches(first, step - first + 1), start=first):
+        for number, batch in enumerate(self._batches(first - 1, step), start=first):
             for position in range(config.batch_size):
                 example = (number - 1) * config.batch_size + position
                 name = self._names[int(example_index(example, len(self._names), config.seed))]
