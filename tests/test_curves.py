@@ -10,7 +10,7 @@ from PIL import Image
 
 from tf_pix2pix import curves
 from tf_pix2pix.curves import History, curves_png, plot_runs, write_curves
-from tf_pix2pix.curves.panels import BLUE, GREEN, VERMILLION
+from tf_pix2pix.curves.panels import BLUE, GREEN, VERMILLION, _smooth
 from tf_pix2pix.errors import InputError
 from tf_pix2pix.run import Run
 
@@ -89,6 +89,12 @@ def test_the_best_checkpoint_is_the_one_that_was_saved(make_history, monkeypatch
     assert History(run).best()["step"] == 300
     (run.checkpoints / "best-00000300").rename(run.checkpoints / "best-00000999")  # without a record
     assert History(run).best()["step"] == 200
+
+
+def test_for_classes_the_best_has_the_highest_mean_iou(make_history):
+    shares = {100: 0.2, 200: 0.4, 300: 0.3}
+    records = [{"step": step, "val_l1": share, "val_mean_iou": share} for step, share in shares.items()]
+    assert History(make_history(records)).best()["step"] == 200
 
 
 def test_panels_are_those_that_have_values(make_history, monkeypatch):
@@ -170,3 +176,23 @@ def test_thousands_of_records_cost_little(make_history):
     started = time.process_time()
     curves_png([run])
     assert time.process_time() - started < 1.5  # 0.5 s on an idle machine
+
+
+@pytest.mark.parametrize("count", [1, 2, 7, 1000])
+def test_smoothing_keeps_a_level_and_removes_noise(count):
+    np.testing.assert_allclose(_smooth(np.full(count, 3.0)), 3.0)
+    noise = np.random.default_rng(0).normal(size=count)
+    smooth = _smooth(noise)
+    assert smooth.shape == noise.shape
+    assert count < 1000 or smooth.std() < 0.25 * noise.std()
+
+
+def test_smoothing_does_not_shift_a_step():
+    smooth = _smooth(np.repeat([0.0, 1.0], 150))
+    np.testing.assert_allclose(smooth[148:152].mean(), 0.5, atol=0.05)
+
+
+@pytest.mark.parametrize(("loss", "label"), [("hinge", "1: cannot tell"), ("wgan-gp", None)])
+def test_the_undecided_discriminator_of_other_losses(make_history, monkeypatch, loss, label):
+    texts = drawn(monkeypatch, [make_history(gan_records(evaluations=1), adversarial_loss=loss)])
+    assert [text for text in texts if "cannot tell" in text] == ([label] if label else [])

@@ -155,7 +155,7 @@ def test_the_paired_difference_decides_where_it_is_known(tmp_path):
 def test_warnings_in_training_have_their_latest_words(tmp_path, run):
     for step in range(40, 50, 2):
         run.append_record({"step": step, "gen_l1_loss": 0.3, "images_per_second": 9.0, "data_wait": step / 100})
-    run.append_record({"step": 50, "val_l1": 0.3, "health": ["waiting"]})
+    run.append_record({"step": 50, "val_l1": 0.3, "health": ["data_wait"]})
     page = Page(write_report(tmp_path, make_facts(), [], run).read_text(encoding="utf-8"))
     assert "At the last evaluation: training L1 0.3" in page.text
     assert re.search(r"[^.]*44%.* step 50 unknown trouble 2 evaluations", page.text)

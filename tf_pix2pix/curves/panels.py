@@ -15,7 +15,11 @@ BLUE, VERMILLION, GREEN, GRAY, INK = "#0072B2", "#D55E00", "#009E73", "#777777",
 RUN_COLORS = (BLUE, VERMILLION, GREEN, "#CC79A7", "#E69F00", "#56B4E9", "#000000", "#999999")
 LINE_STYLES = ("-", (0, (4, 1.5)), (0, (1, 1)))  # of a panel's lines, where the color tells the run
 # Both discriminator losses have this value if the discriminator cannot tell real from generated pairs.
-UNDECIDED = {"vanilla": (math.log(2), "ln 2: cannot tell"), "lsgan": (0.25, "1/4: cannot tell"), "hinge": (1.0, "1")}
+UNDECIDED = {
+    "vanilla": (math.log(2), "ln 2: cannot tell"),
+    "lsgan": (0.25, "1/4: cannot tell"),
+    "hinge": (1.0, "1: cannot tell"),
+}
 
 
 class Panel(NamedTuple):
