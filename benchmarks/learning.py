@@ -1,10 +1,10 @@
-"""Compares a run on label maps with a trivial baseline and with PyTorch, on the validation pairs of the run.
+"""Compares a run with the trivial answers and with PyTorch, on the validation pairs of the run.
 
   python benchmarks/learning.py --run_dir=runs/facades [--data_dir=DIR] [--peer] [--every=2000]
 
-The baseline paints each label in its median color in the training photos. L1 alone is a poor measure: median colors
-have no texture and no edges of their own, and yet are hard to beat in L1. --peer trains the PyTorch networks of
-pytorch_peer.py on the run's own batches and measures them the same way.
+For label maps the best trivial answer paints each label in its median color in the training photos. L1 alone is a poor
+measure: median colors have no texture and no edges of their own, and yet are hard to beat in L1. --peer trains the
+PyTorch networks of pytorch_peer.py on the run's own batches and measures them the same way.
 """
 
 import argparse
@@ -13,30 +13,11 @@ from pathlib import Path
 import numpy as np
 import tensorflow as tf
 
-from tf_pix2pix import images
 from tf_pix2pix.datasets import load_pairs
-from tf_pix2pix.datasets.synthetic_facades import PALETTE
 from tf_pix2pix.input_pipeline import prepare_examples, training_batches, validation_batches
 from tf_pix2pix.metrics import PAIRED_METRICS, paired_metrics
 from tf_pix2pix.run import Run
-
-
-def nearest_labels(image: np.ndarray) -> np.ndarray:
-    """uint8 [..., 3], nearly in the colors of the CMP palette -> int [...], the class of the nearest color."""
-    return np.square(image[..., None, :].astype(int) - PALETTE.astype(int)).sum(axis=-1).argmin(axis=-1)
-
-
-def median_colors(pairs) -> np.ndarray:
-    """Pairs of (label map, photo) -> uint8 [12, 3], the median color of each class over all pixels."""
-    counts = np.zeros((len(PALETTE), 3, 256), np.int64)
-    for index in range(len(pairs)):
-        label_map, photo = pairs.read(index)
-        labels = nearest_labels(label_map)
-        for label in range(len(PALETTE)):
-            for channel in range(3):
-                counts[label, channel] += np.bincount(photo[labels == label][:, channel], minlength=256)
-    below = counts.cumsum(axis=-1)
-    return (below * 2 >= below[..., -1:]).argmax(axis=-1).astype(np.uint8)
+from tf_pix2pix.trivial_answers import trivial_answers
 
 
 def train_peer(run: Run, pairs, steps: int, every: int):
@@ -97,11 +78,9 @@ def main() -> None:
         f"{len(validation)} validation pairs\n\n| | {' | '.join(PAIRED_METRICS)} |\n|---|"
         + "---|" * len(PAIRED_METRICS)
     )
-    colors = median_colors(prepare_examples(splits["train"], run.sides, size=config.crop_size, fit=config.fit))
-    report(
-        "median color of each label",
-        paired_metrics(lambda x: images.to_float(colors[nearest_labels(images.from_float(x).numpy())]), batches),
-    )
+    examples = prepare_examples(splits["train"], run.sides, size=config.crop_size, fit=config.fit)
+    for name, answer in trivial_answers(examples, run.sides).items():
+        report(name, paired_metrics(answer, batches))
     records = [record for record in run.records() if "val_l1" in record]
     for record in records:
         if record["step"] % args.every == 0:

@@ -1,68 +1,22 @@
-"""Compares runs of tasks with trivial baselines on their validation photos, and draws a grid with one row per run.
+"""Compares runs of tasks with trivial answers on their validation photos, and draws a grid with one row per run.
 
 python benchmarks/tasks.py --run_dir=runs/photos-denoise [--run_dir=...] [--data_dir=DIR] [--grid=FILE.png]
 """
 
 import argparse
-from functools import partial
 from pathlib import Path
 
 import numpy as np
-import tensorflow as tf
 from PIL import Image, ImageDraw, ImageFont
 
 from tf_pix2pix import images, tasks
 from tf_pix2pix.datasets import load_pairs
-from tf_pix2pix.datasets.pairs import Pairs
 from tf_pix2pix.inference import make_translate
 from tf_pix2pix.input_pipeline import prepare_examples, validation_batches
 from tf_pix2pix.metrics import PAIRED_METRICS, paired_metrics
 from tf_pix2pix.run import Run
-from tf_pix2pix.sides import Side
 from tf_pix2pix.survey import survey
-
-SIGMAS = (0.5, 0.8, 1.2)  # pixels; Gaussian blurs, the baselines for noise
-
-
-def mean_color(photos: Pairs, side: Side) -> np.ndarray:
-    """The mean over all pixels of all photos, float32 [3] in [-1, 1]."""
-    as_floats = (side.to_float(photos.read(index)[0]) for index in range(len(photos)))
-    return np.mean([photo.numpy().mean(axis=(0, 1)) for photo in as_floats], 0)
-
-
-def blurred(noisy: tf.Tensor, sigma: float) -> tf.Tensor:
-    """Blurs float32 [1, h, w, c] with a Gaussian of `sigma` pixels."""
-    return tasks.deblur(noisy[0], None, sigma=sigma)[tf.newaxis]
-
-
-def fill_with_mean(rgba: tf.Tensor) -> tf.Tensor:
-    """float32 [1, h, w, 4] -> [1, h, w, 3] with the holes in the mean color of the rest."""
-    known = rgba[..., 3:] > 0.0
-    color = tf.reduce_sum(tf.where(known, rgba[..., :3], 0.0), axis=[1, 2], keepdims=True)
-    return tf.where(known, rgba[..., :3], color / tf.reduce_sum(tf.cast(known, tf.float32)))
-
-
-def make_baselines(task: str, color: np.ndarray) -> dict:
-    """Functions of the input image, float32 [1, h, w, c], by name. color: the mean of the training photos."""
-    tint = color - np.dot(color, tasks.LUMA)
-    baselines = {
-        "colorize": {
-            "gray input": lambda gray: tf.repeat(gray, 3, axis=-1),
-            "gray input in the mean tint": lambda gray: tf.clip_by_value(gray + tint, -1.0, 1.0),
-        },
-        "super_resolution": {"bicubic": tf.identity},
-        "denoise": {
-            "noisy input": tf.identity,
-            **{f"noisy input, blurred with sigma {sigma}": partial(blurred, sigma=sigma) for sigma in SIGMAS},
-        },
-        "inpaint": {"holes filled with the mean color": fill_with_mean},
-        "deblur": {"blurred input": tf.identity},
-    }
-    drawing = {
-        "drawing itself": lambda drawn: tf.repeat(drawn, 3, axis=-1),
-        "mean color of the training photos": lambda drawn: tf.zeros_like(drawn) + color,
-    }
-    return baselines.get(task, drawing)
+from tf_pix2pix.trivial_answers import trivial_answers
 
 
 def measure(run_dir: Path, data_dir: str | None, shown: list[int]) -> list[np.ndarray]:
@@ -75,7 +29,7 @@ def measure(run_dir: Path, data_dir: str | None, shown: list[int]) -> list[np.nd
       A row of the grid, uint8: the run's label, then input, generated and target image of each shown photo.
     """
     run = Run.open(run_dir)
-    config, side, size = run.config, run.sides.target, run.config.crop_size
+    config, size = run.config, run.config.crop_size
     splits = load_pairs(
         config.dataset,
         direction=config.direction,
@@ -90,10 +44,10 @@ def measure(run_dir: Path, data_dir: str | None, shown: list[int]) -> list[np.nd
         )
         for photos in (splits["train"], splits["val"].spread(config.eval_pairs))
     )
-    make_input = tasks.input_maker(config.task, side, **config.task_settings)
+    make_input = tasks.input_maker(config.task, run.sides.target, **config.task_settings)
     batches = validation_batches(validation, run.sides, batch_size=1, crop_size=size, make_input=make_input)
     translate = make_translate(run.generator())
-    functions = make_baselines(config.task, mean_color(train, side))
+    functions = trivial_answers(train, run.sides, task=config.task)
     functions[f"trained, step {run.find_checkpoint('best')[1]}"] = translate
     print(
         f"| {config.task}, {len(validation)} validation photos | {' | '.join(PAIRED_METRICS)} |\n|---|"

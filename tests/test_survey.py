@@ -7,7 +7,7 @@ from tf_pix2pix.datasets.pairs import Pairs
 from tf_pix2pix.datasets.synthetic_facades import facade
 from tf_pix2pix.errors import InputError
 from tf_pix2pix.seams import JOINED, SINGLE
-from tf_pix2pix.survey import SAMPLE, survey
+from tf_pix2pix.survey import SAMPLE, SEAMS, survey
 
 GRAY, RGB, RGBA = (random_image(channels, 8, 8, channels) for channels in (1, 3, 4))
 FLOATS = random_deep(0, 8, 8, 1, "float32")
@@ -95,6 +95,10 @@ def test_colors_are_counted_with_the_first_pair_that_has_them():
 def test_the_image_size_is_the_median_of_usable_images():
     found, _ = look(RGB, random_image(0, 20, 9), random_image(1, 12, 40), InputError("bad"), random_image(2, 13, 41))
     assert [facts.image_size for facts in found.sides.values()] == [(12, 24)] * 2
+
+
+def test_seams_are_measured_in_a_sample_of_large_sets():
+    assert [len(look(*[RGB] * count)[0].seams) for count in (SEAMS, SEAMS + 1, 5 * SEAMS)] == [64, 33, 64]
 
 
 def test_seams_of_pairs_and_of_photos():

@@ -437,5 +437,5 @@ def test_pairs_look_like_pairs_by_their_shape_and_seam():
 
 def test_exported_files_know_the_image_size(tiny_run, tiny_export):
     assert Run.open(tiny_run).sides.input.image_size == (36, 36)
-    for path in ("saved_model", "model-float32.tflite"):
+    for path in (".", "model-float32.tflite"):
         assert Translator.load(tiny_export[0] / path).relative_scale((36, 36)) == 1

@@ -79,8 +79,9 @@ class Run:
     def find_checkpoint(self, name: str) -> tuple[Path, int]:
         """The folder and the step of a checkpoint: "best", "latest", or a step.
 
-        The best has the least L1 on the validation split, or for classes the highest mean IoU; before the first
-        evaluation it is the latest. Raises InputError if the checkpoint is missing.
+        The best is that on the validation split by config.best_metric: L1, or for classes mean IoU, unless best_by
+        names another metric. A generator of featureless images is the best only if there is no other. Before the first
+        evaluation the best is the latest. Raises InputError if the checkpoint is missing.
         """
         found = {f"{step}": (self.checkpoints / f"step-{step:08d}", step) for step in self.steps()}
         if found:

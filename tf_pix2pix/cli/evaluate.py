@@ -64,7 +64,13 @@ def _run(argv: list[str]) -> None:
     _check(given, runs)
     with start_up_notes_hidden():
         from tf_pix2pix.evaluation import Options, evaluate, evaluate_folders
+        from tf_pix2pix.evaluation.comparison import compare
     options = Options(**{flag.name: given.pop(flag.name, flag.default) for flag in METRIC_FLAGS})
+    if len(runs) > 1:
+        comparison = compare(runs, options=options, **given)
+        print(comparison_table(comparison.facts))
+        print(comparison.report)
+        return
     if "generated" in given:
         evaluation = evaluate_folders(options=options, **given)
     else:
@@ -88,8 +94,11 @@ def _check(given: dict[str, Any], runs: list[str]) -> None:
         raise InputError("no run given: name a run directory after the flags; --help shows examples")
     if "checkpoint" in given and "model" in given:
         raise InputError("--checkpoint: of a run, but --model is evaluated instead; leave one of them out")
-    if runs and not Path(runs[0]).exists():
-        raise InputError(f"{runs[0]}: not found; name a run directory")
+    if len(runs) > 1 and "model" in given:
+        raise InputError(f"--model={given['model']}: excludes a comparison; name one run")
+    for run in runs:
+        if not Path(run).exists():
+            raise InputError(f"{run}: not found; name a run directory")
 
 
 def table(facts: dict[str, Any]) -> str:
@@ -105,11 +114,42 @@ def table(facts: dict[str, Any]) -> str:
         lines.append(
             (metric.label, _digits(found["value"]), interval, metric.unit, _digits(found.get("targets")), best, mark)
         )
-    kept = [index for index in range(len(lines[0])) if index < 2 or any(line[index] for line in lines[1:])]
+    return "\n".join([_title(source, facts["images"]), *_aligned(lines), *_notes(facts)])
+
+
+def comparison_table(facts: dict[str, Any]) -> str:
+    """The contents of comparison.json for the terminal."""
+    from tf_pix2pix.evaluation.comparison import labels, verdict
+    from tf_pix2pix.metrics import METRICS
+
+    names = labels(facts)
+    lines = [["metric", names[0]]]
+    for name in names[1:]:
+        lines[0] += [name, "difference", "95 % interval", ""]
+    for metric, values in facts["metrics"].items():
+        line = [METRICS[metric].label, *([""] * (len(lines[0]) - 1))]
+        for index, found in enumerate(values):
+            column = 4 * index - 2 if index else 1
+            line[column] = _digits(found["value"]) if found else ""
+            if index and metric in facts["differences"]:
+                one = facts["differences"][metric][index - 1]
+                line[column + 1] = f"{one['value']:+.3g}" if "value" in one else ""
+                line[column + 2] = f"{one['low']:+.3g} to {one['high']:+.3g}" if "low" in one else ""
+                line[column + 3] = verdict(metric, one)
+        lines.append(line)
+    source = facts["runs"][0]
+    title = (
+        f"{facts['images']} images of the {source['split']} split of {source['dataset']}; differences from {names[0]}"
+    )
+    return "\n".join([title, *_aligned(lines), *(f"warning: {line}" for line in facts["warnings"])])
+
+
+def _aligned(lines: Sequence[Sequence[str]]) -> list[str]:
+    """Rows of cells -> lines with columns of equal width, without empty columns."""
+    kept = [index for index in range(len(lines[0])) if any(line[index] for line in lines[1:])]
     widths = [max(len(line[index]) for line in lines) for index in kept]
     cells = [[line[index].ljust(width) for index, width in zip(kept, widths, strict=True)] for line in lines]
-    body = ["  ".join(row).rstrip() for row in cells]
-    return "\n".join([_title(source, facts["images"]), *body, *_notes(facts)])
+    return ["  ".join(row).rstrip() for row in cells]
 
 
 def _title(source: dict[str, Any], count: int) -> str:

@@ -20,6 +20,7 @@ COMMANDS = {
     "train": "train a translator on pairs of images, or resume a run",
     "evaluate": "measure how good a run is: metrics, report, comparison",
     "translate": "translate images with a trained model",
+    "plot": "draw the curves of a run, or of several over each other",
     "export": "export a run as a SavedModel, TFLite or ONNX files",
     "check-data": "check a data set before training",
     "prepare": "combine, cut, resize, split or pack a data set",

@@ -14,6 +14,7 @@ __all__ = ["PRESETS", "TASK_SETTINGS", "Range", "Size", "TrainConfig", "choices"
 FORMAT_VERSION = 1  # of config.json, sides.json and model cards; raised when older files can no longer be read
 _DEPTHS = "images.DEPTHS"
 _AS_FILES = "as in the files"
+_BEST_BY = ("l1", "psnr", "ssim", "gradient_correlation", "pixel_accuracy", "mean_iou")
 
 
 @dataclass(frozen=True)
@@ -175,10 +176,7 @@ class TrainConfig:
     samples: int = option(4, "validation images in each sample grid", minimum=1, may_change=True)
     eval_pairs: int = option(100, "largest number of validation pairs to evaluate", minimum=1)
     best_by: str | None = option(
-        None,
-        "the metric of the validation split that decides which checkpoint is the best",
-        auto="l1, or mean_iou for classes",
-        choices=("l1", "psnr", "ssim", "gradient_correlation", "pixel_accuracy", "mean_iou"),
+        None, "validation metric of the best checkpoint", auto="l1, or mean_iou for classes", choices=_BEST_BY
     )
     early_stop: int = option(0, "stop after N evaluations without a new best; 0: never", minimum=0, may_change=True)
 

@@ -14,6 +14,7 @@ from tf_pix2pix.files import atomic_write
 from tf_pix2pix.metrics.descriptions import METRICS
 from tf_pix2pix.run import Run
 
+MARGIN = 0.01  # of the trivial answer's value: less is no improvement, as in training/best.py
 WIDTH, HEADING, TITLE, MARGIN = 12.0, 0.5, 0.75, 0.35  # inches
 
 
@@ -88,6 +89,7 @@ def _summary(history: History) -> str:
         value, trivial = best[f"val_{metric}"], history.trivial(metric)
         parts.append(f"best at step {best['step']:,}: {METRICS[metric].label} {value:.4g}")
         if trivial:
-            better = value > trivial[0] if METRICS[metric].higher_is_better else value < trivial[0]
-            parts.append(f"{'better' if better else 'no better'} than {trivial[1]} ({trivial[0]:.4g})")
+            gain = value - trivial[0] if METRICS[metric].higher_is_better else trivial[0] - value
+            better = "better" if gain > MARGIN * abs(trivial[0]) else "no better"
+            parts.append(f"{better} than {trivial[1]} ({trivial[0]:.4g})")
     return "; ".join(parts)

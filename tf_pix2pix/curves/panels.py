@@ -23,8 +23,8 @@ class Panel(NamedTuple):
 
     Attributes:
       title: its heading.
-      lines: key in the records -> (label, color). Keys that begin with "val_" are values of evaluations, drawn as they
-        are; the others are smoothed.
+      lines: key in the records -> (label, color). Keys that begin with "val_" and "train_" are values of evaluations,
+        on validation pairs and on a few training pairs, drawn as they are; the others are smoothed.
       scale: "near" (an axis around the values), "zero" (an axis from zero on), "percent", or "log".
       level: a value to compare with, and its label.
     """
@@ -47,7 +47,7 @@ ROWS: tuple[tuple[float, tuple[Panel, ...]], ...] = (  # height in inches, panel
     (
         2.5,
         (
-            Panel("cross-entropy (lower is better)", {"gen_cross_entropy_loss": ("training", GRAY)}),
+            Panel("cross-entropy (lower is better)", {"gen_cross_entropy_loss": ("loss", GRAY)}),
             Panel(
                 "classes (higher is better)",
                 {"val_mean_iou": ("mean IoU", BLUE), "val_pixel_accuracy": ("pixel accuracy", GREEN)},
@@ -57,8 +57,18 @@ ROWS: tuple[tuple[float, tuple[Panel, ...]], ...] = (  # height in inches, panel
     (
         2.5,
         (
-            Panel("L1 (lower is better)", {"val_l1": ("validation", BLUE), "gen_l1_loss": ("training", GRAY)}),
-            Panel("PSNR in dB (higher is better)", {"val_psnr": ("validation", BLUE)}),
+            Panel(
+                "L1 (lower is better)",
+                {
+                    "val_l1": ("validation", BLUE),
+                    "train_l1": ("training pairs", VERMILLION),
+                    "gen_l1_loss": ("loss", GRAY),
+                },
+            ),
+            Panel(
+                "PSNR in dB (higher is better)",
+                {"val_psnr": ("validation", BLUE), "train_psnr": ("training pairs", VERMILLION)},
+            ),
             Panel(
                 "structure (higher is better)",
                 {"val_ssim": ("SSIM", BLUE), "val_gradient_correlation": ("gradient correlation", GREEN)},
@@ -122,7 +132,7 @@ def draw(axes, panel: Panel, histories: list[History]) -> None:
             steps, values = history.values(key)
             style = {"color": color} if single else {"color": run_color, "linestyle": LINE_STYLES[number]}
             if len(steps):
-                shown += _draw_line(axes, steps, values, key.startswith("val_"), single, style)
+                shown += _draw_line(axes, steps, values, key.startswith(("val_", "train_")), single, style)
     level = panel.level
     if panel is ADVERSARIAL:
         level = UNDECIDED.get(histories[0].config.adversarial_loss)

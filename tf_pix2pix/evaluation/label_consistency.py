@@ -28,7 +28,7 @@ from tf_pix2pix.sides import Sides
 from tf_pix2pix.threads import map_in_threads
 from tf_pix2pix.training import train
 
-STEPS = 3000
+STEPS = 8000
 # Cross-entropy alone: no adversary.
 LABEL_NETWORK: dict[str, Any] = dict(
     target_encoding="classes",
@@ -40,7 +40,7 @@ LABEL_NETWORK: dict[str, Any] = dict(
     schedule="linear",
     ema_decay=0.999,
     sample_every=10**6,
-    eval_every=10**6,
+    eval_every=1000,
     checkpoint_every=500,
     keep_checkpoints=1,
     samples=1,
@@ -55,7 +55,12 @@ _NEAR, _NEAR_SHARE = 32, 0.4  # of a label map's pixels, this share is this clos
 
 
 class LabelConsistency:
-    """Compares the labels that the label network reads from photos with the label maps of the photos."""
+    """Compares the labels that the label network reads from photos with the label maps of the photos.
+
+    Attributes:
+      palette: the classes.
+      confusion: "generated" and "targets" -> the ConfusionMatrix of the label maps and the labels read.
+    """
 
     def __init__(self, network: Run):
         """network: from `train_label_network`."""
@@ -63,7 +68,7 @@ class LabelConsistency:
         assert network.sides.target.palette
         self.palette = network.sides.target.palette
         self._read = make_translate(network.generator("latest"))
-        self._confusion = {name: ConfusionMatrix(len(self.palette.colors)) for name in ("generated", "targets")}
+        self.confusion = {name: ConfusionMatrix(len(self.palette.colors)) for name in ("generated", "targets")}
 
     def update(self, label_maps: np.ndarray, gen_output: np.ndarray, target_image: np.ndarray) -> None:
         """Adds images of one size.
@@ -75,14 +80,14 @@ class LabelConsistency:
         labels = self.network.sides.target
         asked = self._classes(np.stack([labels.convert(label_map, restore=True) for label_map in label_maps]))
         for name, photos in (("generated", gen_output), ("targets", target_image)):
-            self._confusion[name].update(asked, self._classes(images.from_float(self._read(photos)).numpy()))
+            self.confusion[name].update(asked, self._classes(images.from_float(self._read(photos)).numpy()))
 
     def _classes(self, label_maps: np.ndarray) -> np.ndarray:
         return self.palette.classify(color_codes(label_maps))[0]
 
     def results(self) -> dict[str, Any]:
         """`pixel_accuracy`, `class_accuracy`, `mean_iou` of "generated" and "targets" (the ceiling); "network"."""
-        found = {name: confusion.results() for name, confusion in self._confusion.items()}
+        found = {name: confusion.results() for name, confusion in self.confusion.items()}
         return {**found, "network": f"{self.network.directory}"}
 
 

@@ -137,7 +137,7 @@ class Measures:
     def trivial(self) -> dict[str, dict[str, dict[str, Any]]]:
         """The entry "trivial" of metrics.json."""
         found = {
-            answer: {name: _summary(values) for name, values in metrics.items()}
+            answer: {name: {**_summary(values), **self._behind(answer, name)} for name, values in metrics.items()}
             for answer, metrics in self._answer_values.items()
             if metrics
         }
@@ -145,6 +145,17 @@ class Measures:
             labels = self._confusion[answer].results()
             found[answer] |= {name: {"value": _number(labels[name]), "n": self.count} for name in _OVERALL}
         return found
+
+    def _behind(self, answer: str, metric: str) -> dict[str, dict[str, float]]:
+        """The entry "behind" of a trivial answer's metric: how far it is behind the model, image by image."""
+        if metric not in self.values or METRICS[metric].higher_is_better is None:
+            return {}
+        sign = 1.0 if METRICS[metric].higher_is_better else -1.0
+        own, other = np.array(self.values[metric]), np.array(self._answer_values[answer][metric])
+        both = np.isfinite(own) & np.isfinite(other)
+        interval = difference_interval(sign * own[both], sign * other[both])
+        low, high = _number(interval.low), _number(interval.high)
+        return {} if low is None or high is None else {"behind": {"value": interval.value, "low": low, "high": high}}
 
     def against_trivial(self, metric: str) -> dict[str, Interval]:
         """How far each trivial answer is behind in a metric, image by image: positive where the model is better."""
@@ -213,8 +224,9 @@ def _summary(values: Sequence[float]) -> dict[str, Any]:
     array = np.array(values, np.float64)
     infinite = int(np.isinf(array).sum())
     interval = mean_interval(array[np.isfinite(array)])
-    summary: dict[str, Any] = {name: _number(value) for name, value in interval._asdict().items()}
-    summary["n"] = interval.n
+    summary: dict[str, Any] = {"value": _number(interval.value), "n": interval.n}
+    if np.isfinite(interval.low):  # one image has no interval
+        summary |= {"low": interval.low, "high": interval.high}
     if infinite:
         summary["note"] = f"{infinite} of {len(array)} images equal their targets, without error; they are left out"
     return summary

@@ -83,8 +83,8 @@ def _palette(source: Source, options: Options) -> Palette | None:
 def _distances(options: Options) -> tuple[list[InceptionDistances], list[str]]:
     if options.fid is False:
         return [], ["fid_keras, kid_keras: switched off by --nofid"]
-    path = options.inception_weights
-    weights = find_weights(path and os.fspath(path), download=options.fid is True)
+    path = os.fspath(options.inception_weights) if options.inception_weights else None
+    weights = find_weights(path, download=options.fid is True)
     if weights is None:
         how = "--fid downloads them (88 MB), --inception_weights=FILE reads a file"
         return [], [f"fid_keras, kid_keras: the weights of InceptionV3 are missing; {how}"]

@@ -7,7 +7,6 @@ the page; the images of the gallery lie beside it.
 import base64
 import dataclasses
 import math
-import re
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
@@ -21,6 +20,7 @@ from tf_pix2pix.evaluation.error_map import ERROR_MAP_LIMIT
 from tf_pix2pix.files import atomic_write
 from tf_pix2pix.metrics.descriptions import METRICS, Metric
 from tf_pix2pix.run import Run
+from tf_pix2pix.training.health import describe, periods, warnings_of
 
 IMAGES = ("input", "generated", "target", "error")  # of a pair, in the order of the gallery
 VERDICTS = {
@@ -71,7 +71,7 @@ def write_report(directory: Path, facts: dict[str, Any], rows: list[dict[str, An
         error_limit=ERROR_MAP_LIMIT,
         describe=_describe,
         curves=_curves(run) if run else None,
-        warnings_in_training=_warnings_in_training(run) if run else [],
+        health=_health(run) if run else None,
         config=_config(run) if run else None,
     )
     with atomic_write(directory / "report.html") as partial:
@@ -85,7 +85,9 @@ def format_number(value: float | None) -> str:
         return "–"
     if math.isinf(value):
         return "∞" if value > 0 else "−∞"
-    text = f"{value:,.0f}" if abs(value) >= 10000 else f"{value:#.4g}".removesuffix(".")
+    if value == 0:
+        return "0"
+    text = f"{value:,.0f}" if abs(value) >= 1000 else f"{value:#.4g}".removesuffix(".")
     return text.replace("-", "−")
 
 
@@ -106,8 +108,8 @@ def _in_order(metrics: dict[str, Any]) -> list[tuple[str, Any]]:
 def _compare(name: str, value: dict[str, Any], trivial: dict[str, dict[str, Any]]) -> dict[str, Any]:
     """A row of the table of metrics: the value beside those of the trivial answers.
 
-    "standing" tells whether the value is better than the best trivial answer's. It is unclear if that lies inside the
-    95 % interval, and None without a trivial answer.
+    "standing" tells whether the value is better than that of the best trivial answer. It is unclear if the 95 %
+    interval of their difference, or else of the value, leaves both possible, and None without a trivial answer.
     """
     metric = _describe(name)
     answers = {answer: values[name]["value"] for answer, values in trivial.items() if name in values}
@@ -116,10 +118,12 @@ def _compare(name: str, value: dict[str, Any], trivial: dict[str, dict[str, Any]
         return row
     sign = 1 if metric.higher_is_better else -1
     row["best_answer"] = best = max(answers, key=lambda answer: sign * answers[answer])
-    low, high = value.get("low", value["value"]), value.get("high", value["value"])
-    worst_case, best_case = min(sign * low, sign * high), max(sign * low, sign * high)
-    limit = sign * answers[best]
-    row["standing"] = "better" if worst_case > limit else "unclear" if best_case > limit else "worse"
+    gain = sign * (value["value"] - answers[best])
+    end = value.get("low" if sign > 0 else "high")
+    least_gain = gain if end is None else sign * (end - answers[best])
+    if behind := trivial[best][name].get("behind"):  # image by image, hence narrower
+        gain, least_gain = behind["value"], behind["low"]
+    row["standing"] = "better" if least_gain > 0 else "unclear" if gain > 0 else "worse"
     return row
 
 
@@ -172,22 +176,27 @@ def _curves(run: Run) -> str | None:
         return None
 
 
-def _warnings_in_training(run: Run) -> list[dict[str, Any]]:
-    """The health warnings of the run, the latest first. Those that differ in their numbers alone are one."""
+def _health(run: Run) -> dict[str, Any] | None:
+    """The health line of the run's last evaluation, and all warnings, the latest first, each in its latest words."""
+    records = run.records()
+    past = periods(records)
+    if not past:
+        return None
     found: dict[str, dict[str, Any]] = {}
-    evaluations = [record for record in run.records() if record.get("health") is not None]
-    for record in evaluations:
-        for text in record["health"]:
-            kind = re.sub(r"\d[\d.,]*", "#", text)
-            first = found[kind]["first"] if kind in found else record["step"]
-            times = found[kind]["times"] + 1 if kind in found else 1
-            found[kind] = {"text": text, "first": first, "last": record["step"], "times": times}
-    return sorted(found.values(), key=lambda warning: -warning["last"])
+    for number, record in enumerate(records):
+        for name in record.get("health", ()):
+            earlier = found.pop(name, {"first": record["step"], "times": 0})
+            found[name] = {**earlier, "times": earlier["times"] + 1, "last": record["step"], "number": number}
+    for name, warning in found.items():
+        texts = warnings_of(records[: warning["number"] + 1], run.config)
+        warning["text"] = texts.get(name, name.replace("_", " "))
+    return {"line": describe(past).removeprefix("health: "), "warnings": [*found.values()][::-1]}
 
 
 def _config(run: Run) -> tuple[list[tuple[str, str]], list[tuple[str, str]]]:
     """The fields of the config that differ from their defaults, and the others."""
-    changed, others = [], []
+    changed: list[tuple[str, str]] = []
+    others: list[tuple[str, str]] = []
     for field in dataclasses.fields(run.config):
         value = getattr(run.config, field.name)
         item = (field.name, "" if value is None else format_value(value))

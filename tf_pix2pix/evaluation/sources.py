@@ -5,7 +5,7 @@ import os
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import tensorflow as tf
@@ -56,17 +56,42 @@ class Source:
     train: Callable[[], Pairs] | None = None
 
 
-def open_model(
-    run: Run | None,
+class Selection(NamedTuple):
+    """The images of a split: names, `read` as in Source, facts for metrics.json, and all splits of the data set."""
+
+    names: list[str]
+    read: Callable[[int], tuple[np.ndarray, np.ndarray]]
+    facts: dict[str, Any]
+    splits: dict[str, Pairs]
+
+
+def select_images(
+    config: TrainConfig,
+    sides: Sides,
     *,
-    model: str | os.PathLike | None,
-    checkpoint: str,
     split: str | None,
     dataset: str | None,
     max_images: int | None,
     **data: str | None,  # data_dir, direction, input_dir, target_dir
-) -> Source:
-    """A run, or another model with or without a run, and a split of a data set; the arguments as in `evaluate`."""
+) -> Selection:
+    """The images of a split for a model with these settings; the arguments as in `evaluate`."""
+    own_dataset = dataset in (None, config.dataset)
+    pairs, splits, split = _load_split(config, split, None if own_dataset else dataset, data)
+    selected = pairs if max_images is None else pairs.spread(max_images)
+    facts = {
+        "split": split,
+        "dataset": dataset or config.dataset,
+        "size": list(config.crop_size),
+        "direction": config.task or data.get("direction") or config.direction,
+        "note": _note(split, splits, len(pairs), config, own_dataset),
+    }
+    return Selection(
+        short_names(selected.names), _reader(selected, config, sides), facts, splits if own_dataset else {}
+    )
+
+
+def open_model(run: Run | None, *, model: str | os.PathLike | None, checkpoint: str, **choice: Any) -> Source:
+    """A run, or another model with or without a run, and a split of a data set; `choice` as in select_images."""
     warnings: list[str] = []
     if model is not None:
         translator, facts, identity = _load_artifact(model)
@@ -79,18 +104,7 @@ def open_model(
         raise InputError(f"--model={model}: its settings are unknown; name the run that it was exported from too")
     if run and translator.sides not in (None, sides):
         raise InputError(f"--model={model}: its images are of another kind than those of {run.directory}")
-    own_dataset = dataset in (None, config.dataset)
-    pairs, splits, split = _load_split(config, split, None if own_dataset else dataset, data)
-    selected = pairs if max_images is None else pairs.spread(max_images)
-    size = config.crop_size
-    facts |= {
-        "run": str(run.directory) if run else None,
-        "split": split,
-        "dataset": dataset or config.dataset,
-        "size": list(size),
-        "direction": config.task or data.get("direction") or config.direction,
-        "note": _note(split, splits, len(pairs), config, own_dataset),
-    }
+    selection = select_images(config, sides, **choice)
 
     def generate(index, input_image):
         generated = translator.translate(input_image)
@@ -100,21 +114,18 @@ def open_model(
             raise RunError(f"the model's images are {found}, the targets {sides.target.depth} with {channels}")
         return generated
 
-    def train():
-        return splits["train"] if own_dataset else _load_split(config, "train", None, {})[0]
-
     return Source(
-        names=short_names(selected.names),
-        read=_reader(selected, config, sides),
+        names=selection.names,
+        read=selection.read,
         generate=generate,
         target=sides.target,
-        facts=facts,
+        facts={"run": str(run.directory) if run else None, **facts, **selection.facts},
         identity=identity,
         max_bad=config.max_bad_images,
         warnings=warnings,
         run=run,
         settings=(config, sides),
-        train=train,
+        train=lambda: selection.splits["train"] if selection.splits else _load_split(config, "train", None, {})[0],
     )
 
 

@@ -31,9 +31,8 @@ KERAS_ADDRESS = f"https://storage.googleapis.com/tensorflow/keras-applications/i
 KERAS_MD5 = "bcbd6486424b2319ff4ef7d526e38f63"
 GRAPH_FILE = "classify_image_graph_def.pb"  # in inception-2015-12-05.tgz
 CONNECT_SECONDS = 20  # limit for the server's first response
-UNBIASED_FROM = (
-    2000  # images; FID's authors ask for at least 2,048, and for 10,000 where possible (github.com/bioinf-jku/TTUR)
-)
+# FID of fewer images gets a note: its authors ask for at least 2,048, more than features (github.com/bioinf-jku/TTUR)
+MANY_IMAGES = 2000
 
 KERAS, GRAPH = "_keras", ""  # the networks, by the suffix of their metrics' names
 
@@ -201,7 +200,7 @@ class InceptionDistances:
         generated, target = np.concatenate(self._features, axis=1)
         count = {"n": self._count()}
         fid: dict = {"value": frechet_distance_of_features(generated, target)} | count
-        if count["n"] < UNBIASED_FROM:
+        if count["n"] < MANY_IMAGES:
             fid["note"] = "biased upward for fewer than 2,000 images; compare only equal numbers of images"
         kid: dict = kernel_distance(generated, target, paired=True) | count
         kid["note"] = "unbiased, products of the two images of a pair left out"

@@ -23,10 +23,10 @@ HOW_TO_MAKE_FILE = (
 
 
 class _Convolution(NamedTuple):
-    """A convolution with ReLU. `index` is its number in torchvision's network; `pool`, the size of the max pooling with
-    stride 2 before it, 0 for none."""
+    """A convolution with ReLU. `number` is its place in torchvision's network; `pool` is the size of the max pooling
+    with stride 2 before it, 0 for none."""
 
-    index: int
+    number: int
     stride: int = 1
     padding: int = 1
     pool: int = 0
@@ -98,16 +98,16 @@ class Lpips:
         return self._distance(as_rgb(gen_output), as_rgb(target_image)).numpy()
 
 
-def _key(part: int, index: int, kind: str) -> str:
-    return f"net.slice{part + 1}.{index}.{kind}"
+def _key(part: int, number: int, kind: str) -> str:
+    return f"net.slice{part + 1}.{number}.{kind}"
 
 
 def _has(state: dict[str, np.ndarray], parts: _Parts) -> bool:
-    return all(_key(part, one.index, "weight") in state for part, group in enumerate(parts) for one in group)
+    return all(_key(part, one.number, "weight") in state for part, group in enumerate(parts) for one in group)
 
 
 def _make_distance(state: dict[str, np.ndarray], parts: _Parts) -> Callable[..., tf.Tensor]:
-    """A function of two batches, [n, h, w, 3] in [-1, 1] -> [n]. Raises KeyError or ValueError if weights do not fit."""
+    """A function of two [n, h, w, 3] in [-1, 1] -> [n]. Raises KeyError or ValueError if the weights do not fit."""
     shift, scale = (state[f"scaling_layer.{name}"].reshape(3) for name in ("shift", "scale"))
     # a state dict holds these twice, and a file only once, under either name
     names = [(f"lin{part}.model.1.weight", f"lins.{part}.model.1.weight") for part in range(len(parts))]
@@ -116,7 +116,7 @@ def _make_distance(state: dict[str, np.ndarray], parts: _Parts) -> Callable[...,
     def features(batch):
         x = (batch - shift) / scale
         for part, group in enumerate(parts):
-            for index, stride, padding, pool in group:
+            for number, stride, padding, pool in group:
                 if pool:
                     x = tf.nn.max_pool2d(x, pool, 2, "VALID")
                 kernel = state[_key(part, number, "weight")].transpose(2, 3, 1, 0)

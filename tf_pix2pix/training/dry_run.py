@@ -69,7 +69,7 @@ def _disk_bytes(config: TrainConfig, total_steps: int, sizes: dict[str, int]) ->
     """The size of the whole run directory, from the sizes of its parts after the dry run."""
     state, grids = sizes["checkpoints/step-*"], total_steps // config.sample_every + 1
     rest = sizes["*"] - state - sizes["samples"] - sizes["logs"]  # the best checkpoint, the examples
-    size = state * (config.keep_checkpoints + 1) + rest  # one more checkpoint while the next is written
+    size = float(state * (config.keep_checkpoints + 1) + rest)  # one more checkpoint while the next is written
     size += grids * (sizes["samples"] + sizes["logs"]) / 2  # the dry run made two
     return size + total_steps / config.log_every * 1000  # bytes of a record in metrics.jsonl and for TensorBoard
 

@@ -12,6 +12,7 @@ import tensorflow as tf
 from tqdm import tqdm
 
 from tf_pix2pix import checkpoints, tasks
+from tf_pix2pix.config import TrainConfig
 from tf_pix2pix.datasets.pairs import Pairs
 from tf_pix2pix.input_pipeline import training_batches, validation_batches
 from tf_pix2pix.run import Run
@@ -102,18 +103,24 @@ def run_loop(
             if saved != step:
                 save(step)
             grid = reporter.sample(step)
-    duration = format_duration(time.monotonic() - started)
-    if stopped_early:
-        evaluated = f"{config.early_stop} evaluations without a new best {config.best_metric}"
-        print(f"stopped early at step {step} of {total_steps} after {duration}: {evaluated}; saved")
-    elif step == total_steps:
-        print(f"done: {step - first:,} steps in {duration}")
-    else:
-        print(f"stopped at step {step} of {total_steps} after {duration}, saved; the same command resumes")
+    print(_describe_end(config, step - first, step, total_steps, stopped_early, time.monotonic() - started))
     for line in reporter.summary():
         print(line)
     print(f"sample grid: {grid}")
     return step
+
+
+def _describe_end(
+    config: TrainConfig, done: int, step: int, total_steps: int, stopped_early: bool, seconds: float
+) -> str:
+    """One line: how a training ended. done: the steps since it began or resumed."""
+    duration = format_duration(seconds)
+    if stopped_early:
+        evaluated = f"{config.early_stop} evaluations without a new best {config.best_metric}"
+        return f"stopped early at step {step} of {total_steps} after {duration}: {evaluated}; saved"
+    if step == total_steps:
+        return f"done: {done:,} steps in {duration}"
+    return f"stopped at step {step} of {total_steps} after {duration}, saved; the same command resumes"
 
 
 def write_examples(run: Run, examples: dict[str, Pairs]) -> None:

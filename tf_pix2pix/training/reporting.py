@@ -103,7 +103,6 @@ class RunReporter:
         tqdm.write(f"step {step}, validation: {_format_metrics(values)}")
         for line in (describe(record, self._best, self._trivial, self._metric), *health):
             tqdm.write(f"  {line}")
-
         self._draw_curves()
 
     def _draw_curves(self) -> None:
