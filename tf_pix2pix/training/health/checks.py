@@ -15,11 +15,11 @@ from tf_pix2pix.metrics import METRICS
 
 Record = dict[str, Any]  # a line of metrics.jsonl
 
-# Measured at 64 and 128 pixels: facades, the built-in set, the same pairs shuffled, and few or unfit steps.
+# Measured at 64 and 128 pixels on real facades and the built-in set: healthy runs, and runs made to fail.
 FEATURELESS = 0.1  # val_contrast of blank images: 0.06 untrained, 0.00 at a rate of 2; trained from 0.41 on
 SAME = 0.1  # val_variation of images that are nearly alike: 0.06 to 0.08 from shuffled pairs; otherwise from 0.25 on
 GRID = 3.0  # dB above the targets' grid energy, at which a grid is plain to the eye
-WON = 0.99  # share of patches that it gets right, real and generated; 0.81 to 0.91 on real facades
+WON = 0.99  # share of patches that a discriminator beyond reach gets right; 0.81 to 0.91 on real facades
 WAITING = 0.2  # share of time
 LASTING = 3  # evaluations in a row, before an advantage of the discriminator or of the training pairs means something
 CHANGE = 0.02  # relative difference of a metric beyond its fluctuation
