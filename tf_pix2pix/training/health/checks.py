@@ -15,10 +15,11 @@ from tf_pix2pix.metrics import METRICS
 
 Record = dict[str, Any]  # a line of metrics.jsonl
 
-FEATURELESS = 0.1  # val_contrast of blank images: 0.06 for an untrained U-Net; 0.6 to 1 for trained ones
-SAME = 0.1  # val_variation of images that are nearly alike
-GRID = 3.0  # dB above the targets' grid energy
-WON = 0.99  # share of patches, real and generated, that a discriminator gets right which the generator cannot fool
+# Measured at 64 and 128 pixels on real facades and the built-in set: healthy runs, and runs made to fail.
+FEATURELESS = 0.1  # val_contrast of blank images: 0.06 untrained, 0.00 at a rate of 2; trained from 0.41 on
+SAME = 0.1  # val_variation of images that are nearly alike: 0.06 to 0.08 from shuffled pairs; otherwise from 0.25 on
+GRID = 3.0  # dB above the targets' grid energy, at which a grid is plain to the eye
+WON = 0.99  # share of patches that a discriminator beyond reach gets right; 0.81 to 0.91 on real facades
 WAITING = 0.2  # share of time
 LASTING = 3  # evaluations in a row, before an advantage of the discriminator or of the training pairs means something
 CHANGE = 0.02  # relative difference of a metric beyond its fluctuation
@@ -65,7 +66,7 @@ def check_featureless(past: Sequence[Period], config: TrainConfig) -> str | None
     return (
         "the generated images are blank: nothing but one color, noise or a grid. The generator has not found how the "
         "target follows from the input. Early on this is normal; if it stays, check with pix2pix check-data whether "
-        "inputs and targets match, train for more --steps, or raise --learning_rate"
+        "inputs and targets match, and train with the default --learning_rate, or for more --steps"
     )
 
 
