@@ -306,8 +306,8 @@ def measured_as(monkeypatch, values, metric="l1"):
     measure = reporting.paired_metrics
     generators = []
 
-    def paired(translate, pairs, palette):
-        measured = measure(translate, pairs, palette)
+    def paired(translate, pairs, palette, observe):
+        measured = measure(translate, pairs, palette, observe)
         if not isinstance(translate, partial) and translate is not tf.convert_to_tensor:
             generators.append(translate)
             return measured | {metric: next(evaluations) if len(generators) % 2 else 0.5}  # then the training pairs

@@ -28,7 +28,7 @@ BETTER_THAN_CONSTANT = (
 
 
 def evaluation(step, l1, **others):
-    others = {"psnr": 15.0, "ssim": 0.4, "detail": 0.8} | others
+    others = {"psnr": 15.0, "ssim": 0.4, "contrast": 0.8} | others
     return {"step": step, "val_l1": l1, "train_l1": 0.1} | {f"val_{name}": value for name, value in others.items()}
 
 
@@ -48,10 +48,10 @@ def test_the_best_has_the_least_or_the_greatest_value_and_comes_first_of_equals(
 
 
 def test_a_featureless_generator_ranks_behind_every_other():
-    blank, worse, blanker = evaluation(1, 0.2, detail=0.01), evaluation(2, 0.5), evaluation(3, 0.1, detail=0.0)
+    blank, worse, blanker = evaluation(1, 0.2, contrast=0.01), evaluation(2, 0.5), evaluation(3, 0.1, contrast=0.0)
     assert best_evaluation([blank, worse, blanker], "l1") is worse
     assert best_evaluation([blank, blanker], "l1") is blanker
-    older = {"step": 4, "val_l1": 0.4}  # a record of a version that did not measure detail
+    older = {"step": 4, "val_l1": 0.4}  # a record of a version that did not measure contrast
     assert rank(older, "l1") < rank(worse, "l1") < rank(blank, "l1")
 
 
@@ -73,7 +73,7 @@ def test_trivial_answers_come_from_the_records():
 
 
 def test_an_evaluation_is_described_in_one_line():
-    best, later, blank = evaluation(3, 0.15), evaluation(6, 0.25), evaluation(1, 0.199, detail=0.0)
+    best, later, blank = evaluation(3, 0.15), evaluation(6, 0.25), evaluation(1, 0.199, contrast=0.0)
     assert describe(best, best, TRIVIAL, "l1") == (
         "best so far; better than median color of each label, l1 0.2; l1 0.1 on training pairs"
     )
@@ -92,7 +92,7 @@ def test_an_evaluation_is_described_in_one_line():
         (dict(l1=0.31), f"no better than a constant color: l1 0.31 at best, median color 0.3{TRY}"),
         (dict(l1=0.25, ssim=0.6), f"{BETTER_THAN_CONSTANT}; better by ssim"),
         (dict(l1=0.25), f"{BETTER_THAN_CONSTANT}{TRY}"),
-        (dict(l1=0.1, detail=0.0), f"nothing but featureless images: l1 0.1 at best, median color 0.3{TRY}"),
+        (dict(l1=0.1, contrast=0.0), f"nothing but featureless images: l1 0.1 at best, median color 0.3{TRY}"),
     ],
 )
 def test_a_run_ends_with_a_verdict(fields, line):
