@@ -37,7 +37,7 @@ METRICS = {
     "fid": Metric("FID", "", False, "Frechet distance of Inception features, the weights of published figures"),
     "kid": Metric("KID", "", False, "kernel distance of Inception features, the weights of published figures"),
     "sliced_wasserstein": Metric("sliced Wasserstein", "x 1000", False, "distance of patch statistics at each scale"),
-    "lab_histogram": Metric("Lab histogram", "", True, "overlap of color histograms in Lab (paper, table 5)"),
+    "lab_histogram": Metric("Lab histogram", "", True, "overlap of color histograms in Lab (paper, figure 7)"),
     "grid_energy": Metric("grid energy", "dB", False, "excess energy at the strides of the upsampling: a visible grid"),
     "alternation": Metric("alternation", "squared levels", False, "pixel-to-pixel zigzag where the target is smooth"),
 }

@@ -36,14 +36,18 @@ class Health:
 
         Returns:
           What its record gains: the values of ValidationImages, and "health", the names of the warnings; and the lines
-          to print: one about the run's health, then one for each warning.
+          to print: one about the run's health, one for each new warning, and one with the names of the other warnings.
         """
         gained: dict[str, Any] = self._images.results()
         self._images = ValidationImages(self._innermost)
         records = [*self._records, {**evaluation, **gained}]
         found = warnings_of(records, self._config)
         anchors = {name: f"docs/troubleshooting.md#{name.replace('_', '-')}" for name in found}
-        lines = [describe(periods(records)), *(f"warning: {text}; see {anchors[name]}" for name, text in found.items())]
+        before = next((record["health"] for record in reversed(self._records) if "health" in record), [])
+        lines = [describe(periods(records))]
+        lines += [f"warning: {text}; see {anchors[name]}" for name, text in found.items() if name not in before]
+        if again := [name for name in found if name in before]:
+            lines += [f"warning as before: {', '.join(again)}"]
         return {**gained, "health": [*found]}, lines
 
 
