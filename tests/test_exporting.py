@@ -72,7 +72,8 @@ def test_the_model_card_describes_the_model(tiny_run, tiny_export):
     assert (TrainConfig.from_json(card["config"]), Sides.from_json(card["sides"])) == (run.config, run.sides)
     _, step = run.find_checkpoint("best")
     assert (card["step"], card["dataset"], card["train_size"]) == (step, TINY.dataset, [32, 32])
-    assert card["metrics"] == next(r for r in run.records() if r["step"] == step and "val_l1" in r)
+    record = next(r for r in run.records() if r["step"] == step and "val_l1" in r)
+    assert card["metrics"] == {name: value for name, value in record.items() if name == "step" or name[:4] == "val_"}
     assert (card["image"]["channels"], card["image"]["range"], card["size_multiple"]) == (3, [-1, 1], 32)
     assert card["max_pixels"] == 2000 * 1000
     assert card["min_tensorflow_serving"] == ".".join(tf.__version__.split(".")[:2])
