@@ -27,16 +27,13 @@ RESAMPLES = 2000
 def measure(run: Run, checkpoint: str, consistency: LabelConsistency, batches) -> dict[str, np.ndarray]:
     """Values of each image: l1 and ssim, [n]; confusion of generated and real photos, [n, k, k]."""
     translate = make_translate(run.generator(checkpoint))
-    found: dict[str, list] = {name: [] for name in ("l1", "ssim", "generated", "targets")}
+    found: dict[str, list] = {name: [] for name in ("l1", "ssim")}
     for input_image, target_image in batches:
         gen_output = translate(input_image)
         for name in ("l1", "ssim"):
             found[name].append(float(PAIRED_METRICS[name](gen_output, target_image)[0]))
-        before = {name: matrix.counts.copy() for name, matrix in consistency.confusion.items()}
         consistency.update(run.sides.input.from_float(input_image).numpy(), gen_output, target_image)
-        for name, matrix in consistency.confusion.items():
-            found[name].append(matrix.counts - before[name])
-    return {name: np.array(values) for name, values in found.items()}
+    return {name: np.array(values) for name, values in (found | consistency.counts).items()}
 
 
 def summarize(values: dict[str, np.ndarray], confusion: np.ndarray, indices: np.ndarray) -> np.ndarray:

@@ -5,7 +5,7 @@ interval covers the true mean in 93.4 to 95.1 % of them, a BCa bootstrap of 28 i
 differences of two runs it is 94.1 to 95.2 %, for a bootstrap of the differences 91.9 to 95.3 %.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -47,3 +47,22 @@ def difference_interval(a: Sequence[float] | np.ndarray, b: Sequence[float] | np
     Paired: how much the images differ among each other does not widen it.
     """
     return mean_interval(np.subtract(a, b, dtype=np.float64))
+
+
+def pooled_interval(statistic: Callable[[np.ndarray], float], counts: np.ndarray) -> Interval:
+    """A statistic of the sums over n images, such as mean IoU, with an interval by the jackknife.
+
+    The jackknife computes the statistic without each image in turn; for a mean, its interval is that of mean_interval.
+    Efron and Tibshirani, An Introduction to the Bootstrap, section 11.2.
+
+    Args:
+      statistic: sums -> a number.
+      counts: [n, ...], what each image adds to the sums.
+    """
+    n, total = len(counts), counts.sum(axis=0)
+    value = float(statistic(total))
+    if n < 2 or not np.isfinite(value):
+        return Interval(value, float("nan"), float("nan"), n)
+    without = np.array([statistic(total - one) for one in counts])
+    half = float(stats.t.ppf(0.5 + CONFIDENCE / 2.0, n - 1) * without.std() * np.sqrt(n - 1))
+    return Interval(value, value - half, value + half, n)

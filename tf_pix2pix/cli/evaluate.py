@@ -24,7 +24,7 @@ from tf_pix2pix.cli.command import (
     run_command,
     start_up_notes_hidden,
 )
-from tf_pix2pix.errors import InputError
+from tf_pix2pix.errors import InputError, format_count
 
 IMAGE_FLAGS = [
     Flag("split", "split to evaluate", choices=("test", "val", "train"), auto="test; of a folder without splits, all"),
@@ -33,7 +33,11 @@ IMAGE_FLAGS = [
     Flag("max_images", "evaluate at most N images, evenly spaced over the split", int, auto="all", minimum=1),
     Flag("generated", "folder of generated images, without a run", requires="targets"),
     Flag("targets", "folder of their targets, with the same file names", requires="generated"),
-    Flag("output_dir", "the folder for the results", auto="RUN/evaluation/SPLIT"),
+    Flag(
+        "output_dir",
+        "the folder for the results",
+        auto="RUN/evaluation/SPLIT; of a comparison RUN/evaluation/SPLIT-comparison",
+    ),
 ]
 DATA_FLAGS = [
     Flag("dataset", "another folder of pairs (of photos, for a task), or the name of a data set", auto="the run's"),
@@ -42,9 +46,7 @@ DATA_FLAGS = [
     *SIDE_FLAGS,
 ]
 METRIC_FLAGS = [
-    Flag(
-        "palette", "compare classes of pixels: a named palette or a file, as in training", auto="the run's, if it has"
-    ),
+    Flag("palette", "compare classes of pixels: a named palette or a file, as in training", auto="the run's"),
     Flag("fid", "FID and KID: --fid downloads the network's weights (88 MB)", bool, auto="if the weights are there"),
     Flag("inception_weights", "file with the weights for FID and KID"),
     Flag("lpips_weights", "file with the weights for LPIPS"),
@@ -69,14 +71,14 @@ def _run(argv: list[str]) -> None:
     if len(runs) > 1:
         comparison = compare(runs, options=options, **given)
         print(comparison_table(comparison.facts))
-        print(comparison.report)
+        print(f"report: {comparison.report}")
         return
     if "generated" in given:
         evaluation = evaluate_folders(options=options, **given)
     else:
         evaluation = evaluate(runs[0] if runs else None, options=options, **given)
     print(table(evaluation.facts))
-    print(evaluation.report)
+    print(f"report: {evaluation.report}")
 
 
 def _check(given: dict[str, Any], runs: list[str]) -> None:
@@ -102,46 +104,69 @@ def _check(given: dict[str, Any], runs: list[str]) -> None:
 
 
 def table(facts: dict[str, Any]) -> str:
-    """The contents of metrics.json for the terminal."""
-    from tf_pix2pix.metrics import METRICS
+    """The contents of metrics.json for the terminal: the verdict, the metrics, and what they do not show."""
+    from tf_pix2pix.evaluation import describe
+    from tf_pix2pix.evaluation.standing import compare, verdict
 
-    source, trivial = facts["source"], facts["trivial"]
-    lines = [("metric", "value", "95 % interval", "unit", "targets", "best trivial answer", "")]
+    lines = [f"{format_count(facts['images'], 'image')}: {describe(facts['source'])}"]
+    if overall := verdict(facts):
+        answer = overall["best_answer"]
+        label, value, other = overall["metric"].label, _digits(overall["value"]), _digits(overall["answers"][answer])
+        lines.append(f"{overall['heading']}: {label} {value}, of the best trivial answer ({answer}) {other}")
+    rows = [("metric", "value", "95 % interval", "unit", "better", "targets", "best trivial answer", "verdict")]
     for name, found in facts["metrics"].items():
-        metric = METRICS[name]
-        interval = f"{_digits(found['low'])} to {_digits(found['high'])}" if found.get("low") is not None else ""
-        best, mark = _best_trivial(trivial, name, found["value"])
-        lines.append(
-            (metric.label, _digits(found["value"]), interval, metric.unit, _digits(found.get("targets")), best, mark)
+        compared = compare(name, found, facts["trivial"])
+        answer = compared["best_answer"]
+        best = f"{_digits(compared['answers'][answer])} ({answer})" if answer else ""
+        label, unit, better = _described(name)
+        targets = _digits(found.get("targets"))
+        rows.append(
+            (label, _digits(found["value"]), _interval(found), unit, better, targets, best, compared["standing"] or "")
         )
-    return "\n".join([_title(source, facts["images"]), *_aligned(lines), *_notes(facts)])
+    lines += ["", *_aligned(rows)]
+    if consistency := facts["label_consistency"]:
+        lines += [
+            "",
+            *_consistency({"generated photos": consistency["generated"], "real photos": consistency["targets"]}),
+        ]
+    note = [f"note: {facts['source']['note']}"] if facts["source"]["note"] else []
+    notes = [*note, *(f"left out: {line}" for line in facts["left_out"]), *(f"warning: {x}" for x in facts["warnings"])]
+    return "\n".join([*lines, "", *notes])
 
 
 def comparison_table(facts: dict[str, Any]) -> str:
     """The contents of comparison.json for the terminal."""
     from tf_pix2pix.evaluation.comparison import labels, verdict
-    from tf_pix2pix.metrics import METRICS
 
-    names = labels(facts)
-    lines = [["metric", names[0]]]
-    for name in names[1:]:
-        lines[0] += [name, "difference", "95 % interval", ""]
+    names, source = labels([run["run"] for run in facts["runs"]]), facts["runs"][0]
+    lines = [f"{format_count(facts['images'], 'image')} of the {source['split']} split of {source['dataset']}"]
+    rows = [("metric", "better", "run", "value", f"difference from {names[0]}", "95 % interval", "verdict")]
     for metric, values in facts["metrics"].items():
-        line = [METRICS[metric].label, *([""] * (len(lines[0]) - 1))]
-        for index, found in enumerate(values):
-            column = 4 * index - 2 if index else 1
-            line[column] = _digits(found["value"]) if found else ""
+        label, unit, better = _described(metric)
+        label = f"{label}, {unit}" if unit else label
+        for index, (name, found) in enumerate(zip(names, values, strict=True)):
+            row = [label, better, name, _digits(found["value"]) if found else "", "", "", ""]
             if index and metric in facts["differences"]:
-                one = facts["differences"][metric][index - 1]
-                line[column + 1] = f"{one['value']:+.3g}" if "value" in one else ""
-                line[column + 2] = f"{one['low']:+.3g} to {one['high']:+.3g}" if "low" in one else ""
-                line[column + 3] = verdict(metric, one)
-        lines.append(line)
-    source = facts["runs"][0]
-    title = (
-        f"{facts['images']} images of the {source['split']} split of {source['dataset']}; differences from {names[0]}"
-    )
-    return "\n".join([title, *_aligned(lines), *(f"warning: {line}" for line in facts["warnings"])])
+                difference = facts["differences"][metric][index - 1]
+                row[4:] = _digits(difference.get("value"), "+"), _interval(difference, "+"), verdict(metric, difference)
+            rows.append(tuple(row))
+            label = better = ""
+    lines += ["", *_aligned(rows)]
+    if consistency := facts["label_consistency"]:
+        runs = dict(zip(names, consistency["runs"], strict=True))
+        lines += ["", *_consistency({"real photos": consistency["targets"], **runs})]
+    return "\n".join([*lines, "", *(f"warning: {line}" for line in facts["warnings"])])
+
+
+def _consistency(found: dict[str, dict[str, Any]]) -> list[str]:
+    """A table of label consistencies: the title of each row -> metric -> value and interval."""
+    names = [*next(iter(found.values()))]
+    rows = [["label consistency", *(word for name in names for word in (_described(name)[0], "95 % interval"))]]
+    for title, metrics in found.items():
+        rows.append(
+            [title, *(word for name in names for word in (_digits(metrics[name]["value"]), _interval(metrics[name])))]
+        )
+    return _aligned(rows)
 
 
 def _aligned(lines: Sequence[Sequence[str]]) -> list[str]:
@@ -152,37 +177,18 @@ def _aligned(lines: Sequence[Sequence[str]]) -> list[str]:
     return ["  ".join(row).rstrip() for row in cells]
 
 
-def _title(source: dict[str, Any], count: int) -> str:
-    """One line: the model, and its images."""
-    if source["model"]:
-        model = source["model"]
-    else:
-        model = f"{source['run']}, {source['checkpoint']} checkpoint, step {source['step']}"
-    size = f", {source['size'][0]}x{source['size'][1]} pixels" if source["size"] else ""
-    split = f"{source['split']} split of " if source["split"] in ("train", "val", "test") else ""
-    return f"{model}: {count} image{'' if count == 1 else 's'} of the {split}{source['dataset']}{size}"
-
-
-def _notes(facts: dict[str, Any]) -> Sequence[str]:
-    """The note on the split, what is left out, and the warnings."""
-    note = [f"note: {facts['source']['note']}"] if facts["source"]["note"] else []
-    return [*note, *(f"left out: {line}" for line in facts["left_out"]), *(f"warning: {x}" for x in facts["warnings"])]
-
-
-def _best_trivial(trivial: dict[str, Any], name: str, value: float) -> tuple[str, str]:
-    """The best trivial answer in a metric, and whether the model is better or worse."""
+def _described(name: str) -> tuple[str, str, str]:
+    """The label and unit of a metric, and whether lower or higher values are better."""
     from tf_pix2pix.metrics import METRICS
 
-    values = {answer: found[name]["value"] for answer, found in trivial.items() if name in found}
-    values = {answer: one for answer, one in values.items() if one is not None}
-    if not values:
-        return "", ""
-    sign = 1.0 if METRICS[name].higher_is_better else -1.0
-    answer = max(values, key=lambda one: sign * values[one])
-    mark = "better" if sign * value > sign * values[answer] else "worse" if value != values[answer] else "equal"
-    return f"{_digits(values[answer])} ({answer})", mark
+    metric = METRICS[name]
+    return metric.label, metric.unit, {True: "higher", False: "lower", None: ""}[metric.higher_is_better]
 
 
-def _digits(value: float | None) -> str:
+def _interval(found: dict[str, Any], sign: str = "") -> str:
+    return "" if found.get("low") is None else f"{_digits(found['low'], sign)} to {_digits(found['high'], sign)}"
+
+
+def _digits(value: float | None, sign: str = "") -> str:
     """Four significant digits."""
-    return "" if value is None else f"{value:.4g}"
+    return "" if value is None else f"{value:{sign}.4g}"

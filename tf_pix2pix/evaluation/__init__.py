@@ -1,6 +1,7 @@
 """Evaluation: how good a model's images are, in metrics, beside trivial answers, as a report.
 
-sources.py finds the images, pipeline.py translates and measures them, measuring.py has the metrics, store.py the files.
+selection.py finds the images, sources.py adds the model, folders.py takes both from two folders; pipeline.py translates
+and measures, measuring.py has the metrics, store.py the files; comparison.py evaluates several runs.
 """
 
 import os
@@ -8,12 +9,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from tf_pix2pix.errors import InputError
+from tf_pix2pix.datasets.folder import SPLITS
+from tf_pix2pix.errors import InputError, format_count
 from tf_pix2pix.evaluation import results
+from tf_pix2pix.evaluation.folders import open_folders
 from tf_pix2pix.evaluation.options import Options, make_measures
 from tf_pix2pix.evaluation.pipeline import measure_all
 from tf_pix2pix.evaluation.report import write_report
-from tf_pix2pix.evaluation.sources import Source, open_folders, open_model
+from tf_pix2pix.evaluation.sources import Source, open_model
 from tf_pix2pix.evaluation.store import ImageStore
 from tf_pix2pix.files import check_writable, locked
 from tf_pix2pix.run import Run
@@ -90,8 +93,8 @@ def evaluate(
     if output_dir is None:
         if opened is None:
             raise InputError("--output_dir is missing; without a run, name the folder to write to")
-        output_dir = _default_folder(opened, source.facts)
-    return _evaluate(source, Path(output_dir), options)
+        output_dir = default_folder(opened, source.facts)
+    return evaluate_source(source, Path(output_dir), options)
 
 
 def evaluate_folders(
@@ -111,11 +114,19 @@ def evaluate_folders(
     for folder in (generated, targets):
         if output.is_relative_to(Path(folder).resolve()):
             raise InputError(f"--output_dir={output_dir}: inside {folder}; choose another folder")
-    return _evaluate(open_folders(generated, targets, max_images=max_images), Path(output_dir), options)
+    return evaluate_source(open_folders(generated, targets, max_images=max_images), Path(output_dir), options)
 
 
-def _default_folder(run: Run, facts: dict[str, Any]) -> Path:
-    """RUN/evaluation/SPLIT, with the name of another data set before it, or of another model behind it."""
+def describe(facts: dict[str, Any]) -> str:
+    """One line: the model and the images of an evaluation, from the entry "source" of metrics.json."""
+    model = facts["model"] or f"{facts['run']}, {facts['checkpoint']} checkpoint, step {facts['step']:,}"
+    split = f"the {facts['split']} split of " if facts["split"] in SPLITS else ""
+    size = f", {facts['size'][0]}x{facts['size'][1]} pixels" if facts["size"] else ""
+    return f"{model}, on {split}{facts['dataset']}{size}"
+
+
+def default_folder(run: Run, facts: dict[str, Any]) -> Path:
+    """RUN/evaluation/SPLIT, after the name of another data set, before that of another model."""
     name = facts["split"]
     if facts["dataset"] != run.config.dataset:
         name = f"{Path(facts['dataset']).resolve().name}-{name}"
@@ -124,11 +135,13 @@ def _default_folder(run: Run, facts: dict[str, Any]) -> Path:
     return run.directory / "evaluation" / name
 
 
-def _evaluate(source: Source, directory: Path, options: Options) -> Evaluation:
+def evaluate_source(source: Source, directory: Path, options: Options) -> Evaluation:
+    """Measures the images of a source and writes the results."""
     if not source.names:
         raise InputError(f"{source.facts['dataset']}: no images to evaluate")
     check_writable(directory)
     measures, left_out = make_measures(source, options)
+    print(f"evaluating {format_count(len(source.names), 'image')}: {describe(source.facts)}")
     with locked(directory, "evaluates into"):
         settings = None if source.identity is None else {**source.identity, **source.facts}
         store = ImageStore(directory, settings, source.target, source.settings and source.settings[1].input)

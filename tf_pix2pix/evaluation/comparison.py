@@ -1,6 +1,7 @@
 """Comparison: several runs on the same images, with intervals of the differences from the first one."""
 
 import base64
+import functools
 import json
 import os
 from collections.abc import Sequence
@@ -13,9 +14,11 @@ import numpy as np
 
 from tf_pix2pix.config import format_value
 from tf_pix2pix.curves import curves_png
+from tf_pix2pix.datasets import load_pairs
 from tf_pix2pix.errors import InputError
-from tf_pix2pix.evaluation import Evaluation, Options, evaluate
-from tf_pix2pix.evaluation.sources import select_images
+from tf_pix2pix.evaluation import Evaluation, Options, default_folder, evaluate_source
+from tf_pix2pix.evaluation.selection import Load, select_images
+from tf_pix2pix.evaluation.sources import open_model
 from tf_pix2pix.evaluation.store import digest
 from tf_pix2pix.files import atomic_write, check_writable, locked
 from tf_pix2pix.intervals import difference_interval
@@ -45,11 +48,12 @@ def compare(
     options: Options = Options(),  # noqa: B008, it is frozen
     **choice: Any,
 ) -> Comparison:
-    """Evaluates runs, each into its own folder, and compares them on the same images.
+    """Evaluates runs and compares them on the same images.
 
     Args:
       runs: run directories; differences are from the first.
-      output_dir: the folder for comparison.json and comparison.html. None: FIRST_RUN/evaluation/SPLIT-comparison.
+      output_dir: the folder for comparison.json, comparison.html and a sub-folder with the evaluation of each run.
+        None: FIRST_RUN/evaluation/SPLIT-comparison, and each run's own folder.
       checkpoint, options, choice: as in `evaluate`: split, dataset, data_dir, direction, input_dir, target_dir,
         max_images.
 
@@ -61,10 +65,15 @@ def compare(
         raise InputError(f"{runs[0]}: named twice; a comparison needs different runs")
     for run in opened:
         run.find_checkpoint(checkpoint)
-    split = _check_same_images(opened, choice)
+    load = functools.cache(load_pairs)
+    split = _check_same_images(opened, load, choice)
     directory = Path(output_dir) if output_dir else opened[0].directory / "evaluation" / f"{split}-comparison"
     check_writable(directory)
-    evaluations = [evaluate(run, checkpoint=checkpoint, options=options, **choice) for run in runs]
+    evaluations = []
+    for run, label in zip(opened, labels([str(run.directory) for run in opened]), strict=True):
+        source = open_model(run, model=None, checkpoint=checkpoint, load=load, **choice)
+        folder = directory / label.replace(os.sep, "-") if output_dir else default_folder(run, source.facts)
+        evaluations.append(evaluate_source(source, folder, options))
     with locked(directory, "evaluates into"):
         facts = _gather(evaluations)
         report = _write_page(directory, facts, evaluations, opened)
@@ -73,12 +82,11 @@ def compare(
     return Comparison(directory, facts, evaluations, report)
 
 
-def _check_same_images(runs: Sequence[Run], choice: dict[str, Any]) -> str:
+def _check_same_images(runs: Sequence[Run], load: Load, choice: dict[str, Any]) -> str:
     """Returns the name of the split. Raises InputError if the runs differ in the names, sizes or pixels of targets."""
-    defaults = dict.fromkeys(("split", "dataset", "max_images"))
     first = None
     for run in runs:
-        selection = select_images(run.config, run.sides, **defaults | choice)
+        selection = select_images(run.config, run.sides, load=load, **choice)
         count = len(selection.names)
         some = range(0, count, max(1, count // CHECKED))
         found = {
@@ -112,8 +120,26 @@ def _gather(evaluations: Sequence[Evaluation]) -> dict[str, Any]:
             for name in metrics
             if all(name in values for values in columns)
         },
-        "warnings": [f"{one.facts['source']['run']}: {line}" for one in evaluations for line in one.facts["warnings"]],
+        "label_consistency": _label_consistency(evaluations),
+        "warnings": _warnings(evaluations),
     }
+
+
+def _label_consistency(evaluations: Sequence[Evaluation]) -> dict[str, Any] | None:
+    """The label consistency of each run, "runs", and of real photos, "targets", as in metrics.json."""
+    found = [one.facts["label_consistency"] for one in evaluations]
+    if None in found:
+        return None
+    return {"runs": [one["generated"] for one in found], "targets": found[0]["targets"]}
+
+
+def _warnings(evaluations: Sequence[Evaluation]) -> list[str]:
+    """The warnings of each run, and one if label consistencies do not compare."""
+    found = [f"{one.facts['source']['run']}: {line}" for one in evaluations for line in one.facts["warnings"]]
+    consistencies = [one.facts["label_consistency"] for one in evaluations]
+    if None not in consistencies and len({one["network"] for one in consistencies}) > 1:
+        found.append("label consistency does not compare: the runs' training images differ, hence their label networks")
+    return found
 
 
 def _columns(evaluation: Evaluation, names: set[str]) -> dict[str, np.ndarray]:
@@ -149,13 +175,15 @@ def _write_page(directory: Path, facts: dict[str, Any], evaluations: Sequence[Ev
         undefined=StrictUndefined,
     )
     environment.filters["number"] = lambda value: "" if value is None else f"{value:.4g}"
+    names, consistency = labels([run["run"] for run in facts["runs"]]), facts["label_consistency"]
     try:
         curves = base64.b64encode(curves_png(runs)).decode()
     except InputError:  # a run without records
         curves = None
     page = environment.get_template("comparison.html.jinja").render(
         facts=facts,
-        labels=labels(facts),
+        labels=names,
+        rows=[("real", consistency["targets"]), *zip(names, consistency["runs"], strict=True)] if consistency else [],
         described=METRICS,
         verdict=verdict,
         curves=curves,
@@ -166,9 +194,9 @@ def _write_page(directory: Path, facts: dict[str, Any], evaluations: Sequence[Ev
     return directory / "comparison.html"
 
 
-def labels(facts: dict[str, Any]) -> list[str]:
-    """A short name for each run: the last part of its path that tells them apart."""
-    paths = [Path(one["run"]).resolve() for one in facts["runs"]]
+def labels(runs: Sequence[str]) -> list[str]:
+    """A short name for each run directory: the last part of its path that tells them apart."""
+    paths = [Path(run).resolve() for run in runs]
     for count in range(1, max(len(path.parts) for path in paths) + 1):
         short = ["/".join(path.parts[-count:]) for path in paths]
         if len({*short}) == len(short):

@@ -7,22 +7,27 @@ Real photos are a reference, not a ceiling: generated photos can score higher (d
 images too.
 """
 
+import contextlib
 import hashlib
+import io
 import json
 import os
+import sys
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from tqdm import tqdm
 
 import tf_pix2pix
 from tf_pix2pix import images
 from tf_pix2pix.config import TrainConfig, format_value
 from tf_pix2pix.datasets import DATASETS, load_pairs
 from tf_pix2pix.datasets.pairs import Pairs
-from tf_pix2pix.errors import InputError, RunError, format_count
+from tf_pix2pix.errors import InputError, RunError
 from tf_pix2pix.inference import make_translate
+from tf_pix2pix.intervals import pooled_interval
 from tf_pix2pix.metrics import ConfusionMatrix
 from tf_pix2pix.palettes import PALETTES, Palette, color_codes, read_palette
 from tf_pix2pix.run import Run
@@ -30,7 +35,9 @@ from tf_pix2pix.sides import Sides
 from tf_pix2pix.threads import map_in_threads
 from tf_pix2pix.training import train
 
+LABEL_METRICS = ("pixel_accuracy", "class_accuracy", "mean_iou")
 STEPS = 8000  # 8 minutes of CPU time at 128 pixels; at step 7,000 the validation mean IoU of real facades still rose
+MINUTES_PER_PIXEL = 8 / (STEPS * 128 * 128)  # of a step
 # Cross-entropy alone: no adversary.
 LABEL_NETWORK: dict[str, Any] = dict(
     target_encoding="classes",
@@ -61,7 +68,7 @@ class LabelConsistency:
 
     Attributes:
       palette: the classes.
-      confusion: "generated" and "targets" -> the ConfusionMatrix of the label maps and the labels read.
+      counts: "generated" and "targets" -> the confusion matrix of each image, int64 [k, k]; rows: its label map.
     """
 
     def __init__(self, network: Run):
@@ -70,7 +77,7 @@ class LabelConsistency:
         assert network.sides.target.palette
         self.palette = network.sides.target.palette
         self._read = make_translate(network.generator("latest"))
-        self.confusion = {name: ConfusionMatrix(len(self.palette.colors)) for name in ("generated", "targets")}
+        self.counts: dict[str, list[np.ndarray]] = {"generated": [], "targets": []}
 
     def update(self, label_maps: np.ndarray, gen_output: np.ndarray, target_image: np.ndarray) -> None:
         """Adds images of one size.
@@ -82,15 +89,38 @@ class LabelConsistency:
         labels = self.network.sides.target
         asked = self._classes(np.stack([labels.convert(label_map, restore=True) for label_map in label_maps]))
         for name, photos in (("generated", gen_output), ("targets", target_image)):
-            self.confusion[name].update(asked, self._classes(images.from_float(self._read(photos)).numpy()))
+            for pair in zip(asked, self._classes(images.from_float(self._read(photos)).numpy()), strict=True):
+                matrix = ConfusionMatrix(len(self.palette.colors))
+                matrix.update(*pair)
+                self.counts[name].append(matrix.counts)
 
     def _classes(self, label_maps: np.ndarray) -> np.ndarray:
         return self.palette.classify(color_codes(label_maps))[0]
 
     def results(self) -> dict[str, Any]:
-        """`pixel_accuracy`, `class_accuracy`, `mean_iou` of "generated" and "targets", for reference; "network"."""
-        found = {name: confusion.results() for name, confusion in self.confusion.items()}
+        """`pixel_accuracy`, `class_accuracy` and `mean_iou` over all pixels.
+
+        Returns:
+          "generated", and "targets" for reference -> metric -> {"value", "low", "high", "n"}, the 95 % interval of
+          several images; "network": its run directory.
+        """
+        found = {name: _summarize(np.stack(counts)) for name, counts in self.counts.items()}
         return {**found, "network": f"{self.network.directory}"}
+
+
+def _summarize(counts: np.ndarray) -> dict[str, dict[str, float]]:
+    """Confusion matrices [n, k, k] -> metric -> {"value", "low", "high", "n"}."""
+    found = {}
+    for name in LABEL_METRICS:
+
+        def statistic(total: np.ndarray, name: str = name) -> float:
+            matrix = ConfusionMatrix(len(total))
+            matrix.counts = total
+            return matrix.results()[name]
+
+        interval = pooled_interval(statistic, counts)
+        found[name] = {key: value for key, value in interval._asdict().items() if np.isfinite(value)}
+    return found
 
 
 def label_consistency(
@@ -119,7 +149,12 @@ def label_consistency(
 
 
 def train_label_network(
-    config: TrainConfig, sides: Sides, *, palette: str | os.PathLike | None = None, steps: int = STEPS
+    config: TrainConfig,
+    sides: Sides,
+    pairs: Pairs | None = None,
+    *,
+    palette: str | os.PathLike | None = None,
+    steps: int = STEPS,
 ) -> Run:
     """The label network of a run's data set: from the cache, or trained now on the training split.
 
@@ -127,6 +162,7 @@ def train_label_network(
 
     Args:
       config, sides: of the run that generates photos from label maps.
+      pairs: the run's training pairs; None: loads them.
       palette: a name or file as --palette; None: the run's own, that of its published set, or the label maps' colors.
       steps: of training.
 
@@ -135,31 +171,48 @@ def train_label_network(
       RunError: the training stopped or failed; the next call resumes it.
     """
     label_config = _label_config(config, sides, palette, steps)
-    pairs = load_pairs(
+    pairs = pairs or load_pairs(
         config.dataset,
         direction=config.direction,
         data_dir=config.data_dir,
         size=config.jitter_size,
         input_dir=config.input_dir,
         target_dir=config.target_dir,
-    )["train"]
+    )["train"]  # fmt: skip
     known = read_palette(label_config.palette) if label_config.palette else PALETTES.get(config.dataset)
     if known:
         _check_label_maps(pairs, known)
     directory = _cache() / "label_networks" / _identity(label_config, pairs, known)
     done = _steps_done(directory)
     if done < steps:
-        verb = f"resuming the label network at step {done}" if done else "training the label network once"
-        print(f"{verb}: {steps:,} steps on {format_count(len(pairs), 'pair')}; kept in {directory}")
-        try:
-            result = train(label_config, directory)
-        except InputError as error:
-            raise InputError(f"--label_consistency: cannot train the label network: {error}") from None
-        if result.step < steps:
-            raise RunError(
-                f"{directory}: the label network was stopped at step {result.step} of {steps}; the same command resumes"
-            )
+        _train(label_config, directory, done, steps)
     return Run.open(directory)
+
+
+def _train(config: TrainConfig, directory: Path, done: int, steps: int) -> None:
+    """Trains the label network, and prints a line at its start and at each evaluation in place of training's own."""
+    height, width = config.crop_size
+    minutes = max(1, round((steps - done) * height * width * MINUTES_PER_PIXEL))
+    print(
+        f"{f'resuming the label network at step {done:,}' if done else 'training the label network once'}: "
+        f"{steps:,} steps, about {minutes} minute{'' if minutes == 1 else 's'} on two CPU cores; cached in {directory}"
+    )
+    stdout = sys.stdout
+
+    def show(record: dict[str, Any]) -> None:
+        if "val_mean_iou" in record:
+            line = f"label network: step {record['step']:,} of {steps:,}, mean IoU {record['val_mean_iou']:.3f}"
+            tqdm.write(line, file=stdout)
+
+    try:
+        with contextlib.redirect_stdout(io.StringIO()):
+            result = train(config, directory, show)
+    except InputError as error:
+        raise InputError(f"--label_consistency: cannot train the label network: {error}") from None
+    if result.step < steps:
+        raise RunError(
+            f"the label network was stopped at step {result.step:,} of {steps:,}; the same command resumes it"
+        )
 
 
 def _label_config(config: TrainConfig, sides: Sides, palette: str | os.PathLike | None, steps: int) -> TrainConfig:

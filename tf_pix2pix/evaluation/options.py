@@ -21,11 +21,11 @@ from tf_pix2pix.trivial_answers import trivial_answers
 
 @dataclass(frozen=True)
 class Options:
-    """What to measure beside the metrics that need nothing.
+    """What to measure beside the metrics that require no file.
 
     Attributes:
-      palette: a name or file as TrainConfig.palette; compares classes, each pixel's the one of the nearest color. None:
-        the palette of the run's targets, if they have one. With label_consistency: the palette of the inputs.
+      palette: a name or file as TrainConfig.palette; compares classes, and a pixel has that of the nearest color. None:
+        the palette of the run's targets. With label_consistency: the palette of the inputs.
       fid: FID and KID. None: if their weights are there already; True: Keras downloads them, 88 MB; False: never.
       inception_weights: a file with their weights.
       lpips_weights: a file with the weights of LPIPS.
@@ -51,7 +51,7 @@ def make_measures(source: Source, options: Options) -> tuple[Measures, list[str]
     if options.lpips_weights:
         per_image["lpips"] = _lpips(options.lpips_weights)
     else:
-        left_out.append("lpips: its weights are not given; pass --lpips_weights=FILE")
+        left_out.append("lpips: pass --lpips_weights=FILE, a file with its weights")
     consistency = _label_consistency(source, options)
     answers, without_answers = _trivial_answers(source)
     measures = Measures(
@@ -107,15 +107,15 @@ def _lpips(path: str | os.PathLike):
 def _label_consistency(source: Source, options: Options) -> LabelConsistency | None:
     if not options.label_consistency:
         return None
-    if source.settings is None:
-        raise InputError("--label_consistency: needs the label maps of a run; leave it out with --generated")
-    return LabelConsistency(train_label_network(*source.settings, palette=options.palette))
+    if source.settings is None or source.train is None:
+        raise InputError("--label_consistency: requires the label maps of a run; leave it out with --generated")
+    return LabelConsistency(train_label_network(*source.settings, source.train(), palette=options.palette))
 
 
 def _trivial_answers(source: Source) -> tuple[dict[str, Any], list[str]]:
-    """The trivial answers, from the training images, or the reason why there are none."""
+    """The trivial answers, from the training images, or a line why they are left out."""
     if source.settings is None or source.train is None:
-        return {}, ["trivial answers: need the training images of a run"]
+        return {}, ["trivial answers: they are made from the training images of a run"]
     config, sides = source.settings
     try:
         examples = prepare_examples(source.train(), sides, size=config.crop_size, fit=config.fit, cache_bytes=0)

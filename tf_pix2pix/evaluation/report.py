@@ -16,6 +16,7 @@ import numpy as np
 from tf_pix2pix.config import format_value
 from tf_pix2pix.curves import curves_png
 from tf_pix2pix.errors import InputError
+from tf_pix2pix.evaluation import standing
 from tf_pix2pix.evaluation.error_map import ERROR_MAP_LIMIT
 from tf_pix2pix.files import atomic_write
 from tf_pix2pix.metrics.descriptions import METRICS, Metric
@@ -23,11 +24,6 @@ from tf_pix2pix.run import Run
 from tf_pix2pix.training.health import describe, periods, warnings_of
 
 IMAGES = ("input", "generated", "target", "error")  # of a pair, in the order of the gallery
-VERDICTS = {
-    "better": "Better than nothing",
-    "unclear": "Not clearly better than nothing",
-    "worse": "No better than nothing",
-}
 
 
 def write_report(directory: Path, facts: dict[str, Any], rows: list[dict[str, Any]], run: Run | None) -> Path:
@@ -49,7 +45,10 @@ def write_report(directory: Path, facts: dict[str, Any], rows: list[dict[str, An
         undefined=StrictUndefined,
     )
     environment.filters |= {"number": format_number, "percent": format_percent}
-    metrics = [_compare(name, value, facts["trivial"]) for name, value in _in_order(facts["metrics"])]
+    metrics = [
+        {"name": name, "metric": _describe(name), **found, **standing.compare(name, found, facts["trivial"])}
+        for name, found in _in_order(facts["metrics"])
+    ]
     columns = [
         name for name, _ in _in_order({key: None for row in rows for key in row if key not in ("name", "images")})
     ]
@@ -59,7 +58,7 @@ def write_report(directory: Path, facts: dict[str, Any], rows: list[dict[str, An
         source=facts["source"],
         title=Path(facts["source"].get("run") or facts["source"].get("model") or directory).name,
         metrics=metrics,
-        verdict=_verdict(metrics),
+        verdict=standing.verdict(facts),
         columns=[(name, _describe(name)) for name in columns],
         histograms=[chart for name in columns if (chart := _histogram(name, rows, facts["trivial"]))],
         pairs=[
@@ -105,41 +104,12 @@ def _in_order(metrics: dict[str, Any]) -> list[tuple[str, Any]]:
     return sorted(metrics.items(), key=lambda item: order.get(item[0], len(order)))
 
 
-def _compare(name: str, value: dict[str, Any], trivial: dict[str, dict[str, Any]]) -> dict[str, Any]:
-    """A row of the table of metrics: the value beside those of the trivial answers.
-
-    "standing" tells whether the value is better than that of the best trivial answer. It is unclear if the 95 %
-    interval of their difference, or else of the value, leaves both possible, and None without a trivial answer.
-    """
-    metric = _describe(name)
-    answers = {answer: values[name]["value"] for answer, values in trivial.items() if name in values}
-    row = {"name": name, "metric": metric, **value, "answers": answers, "best_answer": None, "standing": None}
-    if not answers or metric.higher_is_better is None:
-        return row
-    sign = 1 if metric.higher_is_better else -1
-    row["best_answer"] = best = max(answers, key=lambda answer: sign * answers[answer])
-    gain = sign * (value["value"] - answers[best])
-    end = value.get("low" if sign > 0 else "high")
-    least_gain = gain if end is None else sign * (end - answers[best])
-    if behind := trivial[best][name].get("behind"):  # image by image, hence narrower
-        gain, least_gain = behind["value"], behind["low"]
-    row["standing"] = "better" if least_gain > 0 else "unclear" if gain > 0 else "worse"
-    return row
-
-
-def _verdict(metrics: list[dict[str, Any]]) -> dict[str, Any] | None:
-    """The comparison that heads the page: mean IoU for label maps, otherwise L1, or the first one with an answer."""
-    compared = {row["name"]: row for row in metrics if row["standing"]}
-    row = next((compared[name] for name in ("mean_iou", "l1", *compared) if name in compared), None)
-    return row and {**row, "heading": VERDICTS[row["standing"]]}
-
-
 def _histogram(name: str, rows: list[dict[str, Any]], trivial: dict[str, dict[str, Any]]) -> dict[str, Any] | None:
     """The distribution of a metric over the images: bars, mean and best trivial answer, as shares of the axes."""
     values = np.array([row[name] for row in rows if math.isfinite(row.get(name, math.nan))])
     if len(values) < 2:
         return None
-    best = _compare(name, {"value": values.mean()}, trivial)
+    best = standing.compare(name, {"value": values.mean()}, trivial)
     answer = best["answers"].get(best["best_answer"])
     ends = [values.min(), values.max()] + ([answer] if answer is not None else [])
     low, high = min(ends), max(ends) if max(ends) > min(ends) else min(ends) + 1

@@ -4,8 +4,16 @@ resolve.py decides both sides from the survey; examples.py converts and resizes 
 crop and mirroring afresh each time.
 """
 
-from tf_pix2pix.input_pipeline.batches import example_index, training_batches, validation_batches
+from tf_pix2pix.input_pipeline.batches import center_crop, example_index, training_batches, validation_batches
 from tf_pix2pix.input_pipeline.examples import make_example, prepare_examples
 from tf_pix2pix.input_pipeline.resolve import resolve
 
-__all__ = ["example_index", "make_example", "prepare_examples", "resolve", "training_batches", "validation_batches"]
+__all__ = [
+    "center_crop",
+    "example_index",
+    "make_example",
+    "prepare_examples",
+    "resolve",
+    "training_batches",
+    "validation_batches",
+]

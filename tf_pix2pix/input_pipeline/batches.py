@@ -78,7 +78,7 @@ def validation_batches(
     """
 
     def make(index):
-        example = {part: _crop(image, crop_size, 0.5, 0.5) for part, image in _read(examples, sides, index).items()}
+        example = {part: center_crop(image, crop_size) for part, image in _read(examples, sides, index).items()}
         if make_input:
             example[INPUT] = make_input(example[TARGET])
         return _to_float(example, sides)[:2]
@@ -100,6 +100,11 @@ def _read(examples: Pairs, sides: Sides, index: tf.Tensor) -> dict[str, tf.Tenso
 def _to_float(example: dict[str, tf.Tensor], sides: Sides) -> tuple[tf.Tensor, ...]:
     masks = [tf.cast(example[MASK], tf.float32) / 255.0] if MASK in example else []
     return sides.input.to_float(example[INPUT]), sides.target.to_float(example[TARGET]), *masks
+
+
+def center_crop(image: tf.Tensor, size: tuple[int, int]) -> tf.Tensor:
+    """[h, w, c] -> its middle, [*size, c]."""
+    return _crop(image, size, 0.5, 0.5)
 
 
 def _crop(image: tf.Tensor, size: tuple[int, int], top, left) -> tf.Tensor:
