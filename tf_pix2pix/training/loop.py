@@ -12,11 +12,11 @@ import tensorflow as tf
 from tqdm import tqdm
 
 from tf_pix2pix import checkpoints, tasks
+from tf_pix2pix.best import stops_early
 from tf_pix2pix.config import TrainConfig
 from tf_pix2pix.datasets.pairs import Pairs
 from tf_pix2pix.input_pipeline import training_batches, validation_batches
 from tf_pix2pix.run import Run
-from tf_pix2pix.training.best import stops_early
 from tf_pix2pix.training.health import FailedBatches
 from tf_pix2pix.training.plan import FORECAST_STEPS, describe_length, forecast, format_duration
 from tf_pix2pix.training.reporting import RunReporter

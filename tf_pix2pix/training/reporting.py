@@ -11,6 +11,7 @@ import tensorflow as tf
 from tqdm import tqdm
 
 from tf_pix2pix import checkpoints, images
+from tf_pix2pix.best import best_evaluation, rank, saved_trivial, verdict
 from tf_pix2pix.codecs import with_codec
 from tf_pix2pix.curves import write_curves
 from tf_pix2pix.datasets.pairs import Pairs
@@ -18,7 +19,6 @@ from tf_pix2pix.errors import error_line
 from tf_pix2pix.inference import make_translate
 from tf_pix2pix.metrics import paired_metrics
 from tf_pix2pix.run import Run
-from tf_pix2pix.training.best import best_evaluation, describe, rank, saved_trivial, verdict
 from tf_pix2pix.training.health import Health
 from tf_pix2pix.training.step import TrainState
 from tf_pix2pix.trivial_answers import trivial_answers

@@ -3,7 +3,6 @@
 import math
 
 import pytest
-
 from tf_pix2pix.training.best import (
     best_evaluation,
     best_trivial,
