@@ -21,8 +21,10 @@ TRIVIAL = {
 }
 TRY = "; try more --steps, check the pairs with pix2pix check-data, and see docs/troubleshooting.md"
 
-BETTER_THAN_CONSTANT = "better than a constant color, but no better than median color of each label: L1 0.25, "
+BETTER_THAN_CONSTANT = (
+    "better than a constant color, but no better than median color of each label: L1 0.25, "
     "median color of each label 0.2"
+)
 
 
 def evaluation(step, l1, **others):
