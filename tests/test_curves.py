@@ -10,10 +10,12 @@ from PIL import Image
 
 from tf_pix2pix import curves
 from tf_pix2pix.curves import History, curves_png, plot_runs, write_curves
-from tf_pix2pix.curves.panels import BLUE, GREEN, VERMILLION, _smooth
+from tf_pix2pix.curves.drawing import _smooth
+from tf_pix2pix.curves.panels import BLUE, GREEN, VERMILLION
 from tf_pix2pix.errors import InputError
 from tf_pix2pix.run import Run
 
+CLASSES = {"target_encoding": "classes"}
 TRIVIAL = {"black": {"l1": 0.5, "psnr": 9.0}, "median color": {"l1": 0.30, "psnr": 12.0}}
 
 
@@ -73,28 +75,26 @@ def drawn(monkeypatch, runs):
 
 def test_the_summary_names_the_best_step_and_the_trivial_answer(make_history, monkeypatch):
     texts = drawn(monkeypatch, [make_history(gan_records())])
-    assert "300 steps; best at step 200: L1 0.25; better than median color (0.3)" in texts
+    assert "300 steps; best at step 200 (circles): L1 0.25; better than median color (L1 0.3)" in texts
     assert texts.count("median color") == 2  # beside L1 and beside PSNR
     assert "black" not in texts
     assert "0.25" in texts and "15" in texts and "0.75" in texts  # values at the best step
     worse = {"copy of the input": {"l1": 0.25, "psnr": 40.0}}
     texts = drawn(monkeypatch, [make_history(gan_records(trivial=worse))])
-    assert "300 steps; best at step 200: L1 0.25; no better than copy of the input (0.25)" in texts
+    assert "300 steps; best at step 200 (circles): L1 0.25; no better than copy of the input (L1 0.25)" in texts
 
 
-def test_the_best_checkpoint_is_the_one_that_was_saved(make_history, monkeypatch):
-    """Training does not choose the least L1 if its images are blank."""
-    run = make_history(gan_records())
-    (run.checkpoints / "best-00000300").mkdir(parents=True)
-    assert History(run).best()["step"] == 300
-    (run.checkpoints / "best-00000300").rename(run.checkpoints / "best-00000999")  # without a record
-    assert History(run).best()["step"] == 200
+def test_the_best_evaluation_is_that_of_the_best_checkpoint(make_history):
+    """It has not the least L1 if the images of that one are blank."""
+    records = gan_records()
+    next(record for record in records if record.get("val_l1") == 0.25)["val_contrast"] = 0.05
+    assert History(make_history(records)).best()["step"] == 100
 
 
 def test_for_classes_the_best_has_the_highest_mean_iou(make_history):
     shares = {100: 0.2, 200: 0.4, 300: 0.3}
     records = [{"step": step, "val_l1": share, "val_mean_iou": share} for step, share in shares.items()]
-    assert History(make_history(records)).best()["step"] == 200
+    assert History(make_history(records, **CLASSES)).best()["step"] == 200
 
 
 def test_panels_are_those_that_have_values(make_history, monkeypatch):
@@ -114,8 +114,8 @@ def test_a_run_for_classes_without_discriminator_at_its_first_evaluation(make_hi
     records = [{"step": 0, "train_pairs": 4, "trivial": {"most frequent class": {"mean_iou": 0.1}}}]
     records += [{"step": 2, "gen_cross_entropy_loss": 2.0, "images_per_second": 3.0, "data_wait": 0.0}]
     records += [{"step": 2, "val_l1": 0.1, "val_mean_iou": 0.2, "val_pixel_accuracy": 0.6}]
-    texts = drawn(monkeypatch, [make_history(records, gan_weight=0.0)])
-    assert "2 steps; best at step 2: mean IoU 0.2; better than most frequent class (0.1)" in texts
+    texts = drawn(monkeypatch, [make_history(records, gan_weight=0.0, **CLASSES)])
+    assert "2 steps; best at step 2 (circles): mean IoU 0.2; better than most frequent class (mean IoU 0.1)" in texts
     assert "cross-entropy (lower is better)" in texts and "discriminator and generator losses" not in texts
 
 

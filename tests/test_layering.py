@@ -15,7 +15,7 @@ ROWS = [
     {"networks", "sides"},
     {"checkpoints", "datasets", "inference", "metrics", "tasks", "tiling"},
     {"codecs", "preparing", "runtimes", "survey", "trivial_answers"},
-    {"data_check", "input_pipeline"},
+    {"best", "data_check", "input_pipeline"},
     {"run"},
     {"curves"},
     {"exporting", "training", "translation"},

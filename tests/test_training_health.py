@@ -10,11 +10,12 @@ import tensorflow as tf
 from helpers import REPOSITORY, TINY, change, make_run, make_sides, random_image
 
 from tf_pix2pix import images
+from tf_pix2pix.best import featureless
 from tf_pix2pix.errors import RunError
 from tf_pix2pix.input_pipeline import training_batches
 from tf_pix2pix.run import Run
 from tf_pix2pix.training import loop, train
-from tf_pix2pix.training.health import CHECKS, FailedBatches, Health, featureless, warnings_of
+from tf_pix2pix.training.health import CHECKS, FailedBatches, Health, warnings_of
 from tf_pix2pix.training.health.validation import ValidationImages, innermost_activations
 from tf_pix2pix.training.step import build_state, summarize
 
@@ -182,7 +183,7 @@ def test_a_frozen_generator_and_a_slow_disk(tmp_path, monkeypatch, capsys):
     train(config, tmp_path / "run")
     evaluation = [record for record in Run.open(tmp_path / "run").records() if "health" in record][-1]
     assert evaluation["health"] == ["featureless", "data_wait"]
-    out = capsys.readouterr().out
+    out = re.sub(r"\n    ", " ", capsys.readouterr().out)  # continued lines
     assert "  health: discriminator right on " in out
     assert re.search(r"warning: training waits for data \d\d% of the time.*--cache_gb.*#data-wait\n", out)
     assert re.search(r"warning: the generated images are blank.*#featureless\n", out)

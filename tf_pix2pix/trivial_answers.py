@@ -22,7 +22,8 @@ LABEL_PAIRS = 16  # input images in which to look for labels
 LEVELS = {"uint8": 256}  # counted levels of a channel; 4096 for deeper images
 SIGMAS = (0.5, 0.8, 1.2)  # pixels; Gaussian blurs against noise
 
-CONSTANTS = ("median color", "most frequent class")  # answers that ignore the input
+# The answers that ignore the input: name -> words for it.
+CONSTANTS = {"median color": "a constant color", "most frequent class": "a constant class"}
 
 Answer = Callable[[tf.Tensor], tf.Tensor]  # input images -> generated images, float32 [n, h, w, c] in [-1, 1]
 
@@ -47,7 +48,7 @@ def trivial_answers(
     constant = partial(_fill, color=_typical(total, target)[0])
     if task:
         return _task_answers(task, constant, _means(total[0]))
-    name = CONSTANTS[target.palette is not None]
+    name = "most frequent class" if target.palette else "median color"
     answers: dict[str, Answer] = {name: constant}
     if labels:
         unseen = counts.sum(axis=(1, 2)) == 0
@@ -131,7 +132,7 @@ def _task_answers(task: str, constant: Answer, mean_color: np.ndarray) -> dict[s
         "inpaint": {"holes filled with the mean color": lambda rgba: fill_holes(rgba)[..., :channels]},
         "deblur": {"blurred input": tf.convert_to_tensor},
     }
-    drawing: dict[str, Answer] = {CONSTANTS[0]: constant, "drawing itself": repeat}
+    drawing: dict[str, Answer] = {"median color": constant, "drawing itself": repeat}
     return answers.get(task, drawing)
 
 

@@ -1,20 +1,21 @@
 """curves.png: a run's losses, validation metrics, health and speed, drawn from metrics.jsonl.
 
-panels.py lists the diagrams and draws one of them; history.py reads the records.
+history.py reads the records, panels.py lists the diagrams, and drawing.py draws one of them.
 """
 
 import io
+import math
 import warnings
 from collections.abc import Sequence
 from pathlib import Path
 
+from tf_pix2pix.best import compare, format_metrics
+from tf_pix2pix.curves.drawing import draw, run_colors
 from tf_pix2pix.curves.history import History
-from tf_pix2pix.curves.panels import INK, ROWS, draw, run_colors
+from tf_pix2pix.curves.panels import INK, ROWS
 from tf_pix2pix.files import atomic_write
-from tf_pix2pix.metrics.descriptions import METRICS
 from tf_pix2pix.run import Run
 
-LEAST_GAIN = 0.01  # of the trivial answer's value: less is no improvement, as in training/best.py
 WIDTH, HEADING, TITLE, MARGIN = 12.0, 0.5, 0.75, 0.35  # inches
 
 
@@ -84,12 +85,8 @@ def _write_heading(figure, histories: list[History], total: float) -> None:
 def _summary(history: History) -> str:
     """The steps done, the best step, and whether it is better than the best trivial answer."""
     parts = [f"{history.last:,} steps"]
-    metric, best = history.best_by, history.best()
+    metric, best = history.config.best_metric, history.best()
     if best:
-        value, trivial = best[f"val_{metric}"], history.trivial(metric)
-        parts.append(f"best at step {best['step']:,}: {METRICS[metric].label} {value:.4g}")
-        if trivial:
-            gain = value - trivial[0] if METRICS[metric].higher_is_better else trivial[0] - value
-            better = "better" if gain > LEAST_GAIN * abs(trivial[0]) else "no better"
-            parts.append(f"{better} than {trivial[1]} ({trivial[0]:.4g})")
-    return "; ".join(parts)
+        value = format_metrics({metric: best.get(f"val_{metric}", math.nan)})
+        parts += [f"best at step {best['step']:,} (circles): {value}", compare(best, history.trivial, metric)]
+    return "; ".join(filter(None, parts))

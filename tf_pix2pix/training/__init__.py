@@ -9,6 +9,7 @@ from typing import Any
 
 import tensorflow as tf
 
+from tf_pix2pix.best import evaluations, stops_early
 from tf_pix2pix.config import TrainConfig
 from tf_pix2pix.cpu.settings import keep_freed_memory
 from tf_pix2pix.datasets import load_pairs
@@ -18,7 +19,6 @@ from tf_pix2pix.files import locked
 from tf_pix2pix.input_pipeline import prepare_examples, resolve
 from tf_pix2pix.run import Run
 from tf_pix2pix.survey import Survey, survey
-from tf_pix2pix.training.best import stops_early
 from tf_pix2pix.training.loop import run_loop, write_examples
 from tf_pix2pix.training.plan import describe_plan
 from tf_pix2pix.training.resuming import check_config, check_sides, resume
@@ -67,7 +67,7 @@ def train(
             print(f"nothing left to do: {run_dir} {reason}")
         else:
             step = run_loop(run, state, examples, total_steps, on_record or (lambda record: None))
-    metrics: dict[str, Any] = next((record for record in reversed(run.records()) if "val_l1" in record), {})
+    metrics = [{}, *evaluations(run.records())][-1]
     return TrainResult(run_dir, step, run.sample_grid(step), metrics)
 
 

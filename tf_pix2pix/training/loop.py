@@ -12,11 +12,12 @@ import tensorflow as tf
 from tqdm import tqdm
 
 from tf_pix2pix import checkpoints, tasks
+from tf_pix2pix.best import stops_early
 from tf_pix2pix.config import TrainConfig
 from tf_pix2pix.datasets.pairs import Pairs
 from tf_pix2pix.input_pipeline import training_batches, validation_batches
+from tf_pix2pix.metrics import METRICS
 from tf_pix2pix.run import Run
-from tf_pix2pix.training.best import stops_early
 from tf_pix2pix.training.health import FailedBatches
 from tf_pix2pix.training.plan import FORECAST_STEPS, describe_length, forecast, format_duration
 from tf_pix2pix.training.reporting import RunReporter
@@ -62,11 +63,11 @@ def run_loop(
         checkpoints.keep_last(run.checkpoints, "best", 1)  # after the state: a killed run resumes from it
 
     step = saved = first = int(state.step)
-    progress = tqdm(total=total_steps, initial=step, unit="step", disable=None, smoothing=0.05)
     started, stopped_early = time.monotonic(), False
-    with _stop_signals() as stop, progress:
+    with _stop_signals() as stop, contextlib.ExitStack() as shown:
         with timer.paused():
             reporter.begin(step, examples)
+        progress = shown.enter_context(tqdm(total=total_steps, initial=step, unit="step", disable=None, smoothing=0.05))
         tqdm.write(describe_length(run, step, total_steps, len(examples["train"])))
         while step < total_steps and not stop.is_set() and not stopped_early:
             with timer.waiting():
@@ -87,7 +88,7 @@ def run_loop(
                 if progress.disable and time.monotonic() - printed > PROGRESS_SECONDS:
                     printed = time.monotonic()
                     left = (printed - started) / (step - first) * (total_steps - step)
-                    print(f"step {step} of {total_steps}, {format_duration(left)} left: {_status(values)}")
+                    print(f"step {step:,} of {total_steps:,}, {format_duration(left)} left: {_status(values)}")
                 reporter.record({**values, "learning_rate": float(state.generator_optimizer.learning_rate)})
             with timer.paused():
                 if last or step % config.sample_every == 0:
@@ -104,9 +105,9 @@ def run_loop(
                 save(step)
             grid = reporter.sample(step)
     print(_describe_end(config, step - first, step, total_steps, stopped_early, time.monotonic() - started))
+    print(f"sample grid: {grid}")
     for line in reporter.summary():
         print(line)
-    print(f"sample grid: {grid}")
     return step
 
 
@@ -116,11 +117,11 @@ def _describe_end(
     """One line: how a training ended. done: the steps since it began or resumed."""
     duration = format_duration(seconds)
     if stopped_early:
-        evaluated = f"{config.early_stop} evaluations without a new best {config.best_metric}"
-        return f"stopped early at step {step} of {total_steps} after {duration}: {evaluated}; saved"
+        evaluated = f"{config.early_stop} evaluations without a new best {METRICS[config.best_metric].label}"
+        return f"stopped early at step {step:,} of {total_steps:,} after {duration}: {evaluated}; saved"
     if step == total_steps:
         return f"done: {done:,} steps in {duration}"
-    return f"stopped at step {step} of {total_steps} after {duration}, saved; the same command resumes"
+    return f"stopped at step {step:,} of {total_steps:,} after {duration}, saved; the same command resumes"
 
 
 def write_examples(run: Run, examples: dict[str, Pairs]) -> None:

@@ -2,6 +2,7 @@
 
 import importlib.util
 import shlex
+import textwrap
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -11,6 +12,7 @@ import tensorflow as tf
 from tqdm import tqdm
 
 from tf_pix2pix import checkpoints, images
+from tf_pix2pix.best import best_evaluation, compare, featureless, format_metrics, rank, saved_trivial, verdict
 from tf_pix2pix.codecs import with_codec
 from tf_pix2pix.curves import write_curves
 from tf_pix2pix.datasets.pairs import Pairs
@@ -18,7 +20,6 @@ from tf_pix2pix.errors import error_line
 from tf_pix2pix.inference import make_translate
 from tf_pix2pix.metrics import paired_metrics
 from tf_pix2pix.run import Run
-from tf_pix2pix.training.best import best_evaluation, describe, rank, saved_trivial, verdict
 from tf_pix2pix.training.health import Health
 from tf_pix2pix.training.step import TrainState
 from tf_pix2pix.trivial_answers import trivial_answers
@@ -55,9 +56,9 @@ class RunReporter:
             answers = trivial_answers(examples["train"], self._run.sides, task=self._run.config.task)
             self._trivial = {name: self._measure(answer, self._validation) for name, answer in answers.items()}
             record["trivial"] = self._trivial
-            tqdm.write("without a network, on the validation split:")
+            tqdm.write("trivial answers, which a trained generator must beat on the validation split:")
             for name, values in self._trivial.items():
-                tqdm.write(f"  {name}: {_format_metrics(values)}")
+                tqdm.write(f"  {name}: {format_metrics(values)}")
         if len(record) > 1:
             self.record(record)
         if step == 0:
@@ -100,10 +101,19 @@ class RunReporter:
         if self._best is None or rank(record, self._metric) < rank(self._best, self._metric):
             self._best = record
             checkpoints.save(self._run.checkpoints, "best", step, self._state.best_checkpoint())
-        tqdm.write(f"step {step}, validation: {_format_metrics(values)}")
-        for line in (describe(record, self._best, self._trivial, self._metric), *health):
-            tqdm.write(f"  {line}")
+        tqdm.write(f"step {step:,}, validation: {format_metrics(values)}")
+        for line in (self._describe(record), *health):
+            tqdm.write(wrap(line, indent="  "))
         self._draw_curves()
+
+    def _describe(self, record: dict[str, Any]) -> str:
+        """Words: whether an evaluation is the best so far, against the best trivial answer, and on training pairs."""
+        metric, best = self._metric, self._best or record
+        best_so_far = f"best so far: step {best['step']:,}, {format_metrics({metric: best[f'val_{metric}']})}"
+        parts = ["best so far" if record is best else best_so_far]
+        parts += ["featureless images"] if featureless(record) else []
+        training = format_metrics({metric: record[f"train_{metric}"]})
+        return "; ".join([*parts, compare(record, self._trivial, metric), f"on training pairs {training}"])
 
     def _draw_curves(self) -> None:
         """Draws curves.png. Training goes on if that fails: the records are there, and `pix2pix plot` draws them."""
@@ -117,8 +127,8 @@ class RunReporter:
         lines = []
         if self._best:
             values = {name: self._best[f"val_{name}"] for name in next(iter(self._trivial.values()))}
-            lines += [f"best step {self._best['step']}, validation: {_format_metrics(values)}"]
-            lines += [verdict(self._best, self._trivial, self._metric)]
+            lines += [f"best step {self._best['step']:,}, validation: {format_metrics(values)}"]
+            lines += [wrap(verdict(self._best, self._trivial, self._metric))]
         run_dir = shlex.quote(str(self._run.directory))
         return [
             *lines,
@@ -127,8 +137,16 @@ class RunReporter:
         ]
 
 
-def _format_metrics(values: dict[str, float]) -> str:
-    return ", ".join(f"{name} {value:.4g}" for name, value in values.items())
+def wrap(line: str, indent: str = "") -> str:
+    """Breaks a line so that it fits a terminal; the lines after the first are indented more."""
+    return textwrap.fill(
+        line,
+        100,
+        initial_indent=indent,
+        subsequent_indent=f"{indent}  ",
+        break_long_words=False,
+        break_on_hyphens=False,
+    )
 
 
 def event_writer(directory: Path) -> Callable[..., None]:

@@ -6,12 +6,12 @@ It judges by the records of metrics.jsonl alone, so that a resumed run gets the 
 from typing import Any
 
 from tf_pix2pix.run import Run
-from tf_pix2pix.training.health.checks import CHECKS, Period, Record, featureless, periods, warnings_of
+from tf_pix2pix.training.health.checks import CHECKS, Period, Record, periods, warnings_of
 from tf_pix2pix.training.health.failed_batch import FailedBatches
 from tf_pix2pix.training.health.validation import ValidationImages, innermost_activations
 from tf_pix2pix.training.step import TrainState
 
-__all__ = ["CHECKS", "FailedBatches", "Health", "describe", "featureless", "warnings_of"]
+__all__ = ["CHECKS", "FailedBatches", "Health", "describe", "periods", "warnings_of"]
 
 
 class Health:

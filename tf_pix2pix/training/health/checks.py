@@ -6,17 +6,14 @@ warning (what is seen, what it means, what to try), or None. docs/troubleshootin
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 
+from tf_pix2pix.best import Record, badness, best_evaluation, featureless
 from tf_pix2pix.config import TrainConfig
 from tf_pix2pix.metrics import METRICS
 
-Record = dict[str, Any]  # a line of metrics.jsonl
-
 # Measured at 64 and 128 pixels on real facades and the built-in set: healthy runs, and runs made to fail.
-FEATURELESS = 0.1  # val_contrast of blank images: 0.06 untrained, 0.00 at a rate of 2; trained from 0.41 on
 SAME = 0.1  # val_variation of images that are nearly alike: 0.06 to 0.08 from shuffled pairs; otherwise from 0.25 on
 GRID = 3.0  # dB above the targets' grid energy, at which a grid is plain to the eye
 WON = 0.99  # share of patches that a discriminator beyond reach gets right; 0.81 to 0.91 on real facades
@@ -53,11 +50,6 @@ def periods(records: Sequence[Record]) -> list[Period]:
         elif "images_per_second" in record:
             since.append(record)
     return found
-
-
-def featureless(evaluation: Record) -> bool:
-    """Whether the generated images of an evaluation are blank: one color, noise or the bare grid of upsampling."""
-    return evaluation.get("val_contrast", 1.0) < FEATURELESS
 
 
 def check_featureless(past: Sequence[Period], config: TrainConfig) -> str | None:
@@ -116,10 +108,9 @@ def check_divergence(past: Sequence[Period], config: TrainConfig) -> str | None:
 
 
 def check_overfitting(past: Sequence[Period], config: TrainConfig) -> str | None:
-    metric = config.best_metric
-    sign = -1.0 if METRICS[metric].higher_is_better else 1.0
-    values = [sign * period.evaluation[f"val_{metric}"] for period in past]
-    best = int(np.argmin(values))
+    metric, measured = config.best_metric, [period.evaluation for period in past]
+    best = measured.index(best_evaluation(measured, metric) or {})
+    values = [badness(evaluation[f"val_{metric}"], metric) for evaluation in measured]
     before, now = past[best].loss, past[-1].loss
     if len(past) - 1 - best < LASTING or before is None or now is None or now > (1.0 - CHANGE) * before:
         return None

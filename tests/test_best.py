@@ -4,11 +4,11 @@ import math
 
 import pytest
 
-from tf_pix2pix.training.best import (
+from tf_pix2pix.best import (
     best_evaluation,
     best_trivial,
-    describe,
-    evaluations_since_best,
+    compare,
+    format_metrics,
     rank,
     saved_trivial,
     stops_early,
@@ -22,8 +22,8 @@ TRIVIAL = {
 TRY = "; try more --steps, check the pairs with pix2pix check-data, and see docs/troubleshooting.md"
 
 BETTER_THAN_CONSTANT = (
-    "better than a constant color, but no better than median color of each label: l1 0.25 at best, median color of "
-    "each label 0.2"
+    "better than a constant color, but no better than median color of each label: L1 0.25, "
+    "median color of each label 0.2"
 )
 
 
@@ -59,40 +59,39 @@ def test_a_featureless_generator_ranks_behind_every_other():
     ("values", "since"), [((), 0), ((0.5,), 0), ((0.5, 0.4), 0), ((0.4, 0.5, 0.6), 2), ((0.4, 0.4), 1)]
 )
 def test_evaluations_since_the_best_decide_about_an_early_stop(values, since):
-    found = records(*values)
-    assert evaluations_since_best(found, "l1") == since
-    assert [stops_early(found, "l1", early_stop) for early_stop in (0, 1, 2, 3)] == [
-        False, since >= 1, since >= 2, since >= 3
-    ]  # fmt: skip
+    stops = [stops_early(records(*values), "l1", early_stop) for early_stop in (0, 1, 2, 3)]
+    assert stops == [False, since >= 1, since >= 2, since >= 3]
 
 
 def test_trivial_answers_come_from_the_records():
     assert saved_trivial([{"step": 0, "trivial": TRIVIAL}, {"step": 1}]) == TRIVIAL
     assert saved_trivial([{"step": 0}]) == {}
-    assert [best_trivial(TRIVIAL, metric) for metric in ("l1", "psnr")] == ["median color of each label"] * 2
+    assert best_trivial(TRIVIAL, "l1") == ("median color of each label", 0.2)
+    assert best_trivial(TRIVIAL, "psnr") == ("median color of each label", 17.0)
+    assert best_trivial(TRIVIAL, "mean_iou") is None
 
 
-def test_an_evaluation_is_described_in_one_line():
-    best, later, blank = evaluation(3, 0.15), evaluation(6, 0.25), evaluation(1, 0.199, contrast=0.0)
-    assert describe(best, best, TRIVIAL, "l1") == (
-        "best so far; better than median color of each label, l1 0.2; l1 0.1 on training pairs"
-    )
-    assert describe(later, best, TRIVIAL, "l1") == (
-        "best so far is step 3, l1 0.15; no better than median color of each label, l1 0.2; l1 0.1 on training pairs"
-    )
-    assert describe(blank, blank, TRIVIAL, "l1") == (  # less than 1 % better
-        "best so far; featureless images; no better than median color of each label, l1 0.2; l1 0.1 on training pairs"
-    )
+def test_an_evaluation_is_compared_with_the_best_trivial_answer():
+    answer = "than median color of each label (L1 0.2)"
+    assert compare(evaluation(3, 0.15), TRIVIAL, "l1") == f"better {answer}"
+    assert compare(evaluation(6, 0.25), TRIVIAL, "l1") == f"no better {answer}"
+    assert compare(evaluation(1, 0.199), TRIVIAL, "l1") == f"no better {answer}"  # less than 1 % better
+    assert compare(evaluation(1, math.nan), TRIVIAL, "l1") == f"no better {answer}"
+    assert compare(evaluation(1, 0.1), {}, "l1") == ""
+
+
+def test_metrics_have_names_and_units():
+    assert format_metrics({"l1": 0.30941, "psnr": 14.212}) == "L1 0.3094, PSNR 14.21 dB"
 
 
 @pytest.mark.parametrize(
     ("fields", "line"),
     [
-        (dict(l1=0.15), "better than every trivial answer: l1 0.15 at best, median color of each label 0.2"),
-        (dict(l1=0.31), f"no better than a constant color: l1 0.31 at best, median color 0.3{TRY}"),
-        (dict(l1=0.25, ssim=0.6), f"{BETTER_THAN_CONSTANT}; better by ssim"),
+        (dict(l1=0.15), "better than every trivial answer: L1 0.15, median color of each label 0.2"),
+        (dict(l1=0.31), f"no better than a constant color: L1 0.31, median color 0.3{TRY}"),
+        (dict(l1=0.25, ssim=0.6), f"{BETTER_THAN_CONSTANT}; but better by SSIM"),
         (dict(l1=0.25), f"{BETTER_THAN_CONSTANT}{TRY}"),
-        (dict(l1=0.1, contrast=0.0), f"nothing but featureless images: l1 0.1 at best, median color 0.3{TRY}"),
+        (dict(l1=0.1, contrast=0.0), f"nothing but featureless images: L1 0.1, median color 0.3{TRY}"),
     ],
 )
 def test_a_run_ends_with_a_verdict(fields, line):
@@ -101,7 +100,7 @@ def test_a_run_ends_with_a_verdict(fields, line):
 
 def test_restorations_and_classes_have_other_trivial_answers():
     line = verdict(evaluation(1, 0.4), {"bicubic": {"l1": 0.3}}, "l1")
-    assert line == f"no better than bicubic: l1 0.4 at best, bicubic 0.3{TRY}"
+    assert line == f"no better than bicubic: L1 0.4, bicubic 0.3{TRY}"
     classes = {"most frequent class": {"l1": 0.5, "mean_iou": 0.25}}
     line = verdict(evaluation(1, 0.1, mean_iou=0.2), classes, "mean_iou")
-    assert line == f"no better than a constant class: mean_iou 0.2 at best, most frequent class 0.25{TRY}"
+    assert line == f"no better than a constant class: mean IoU 0.2, most frequent class 0.25{TRY}"
