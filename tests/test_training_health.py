@@ -34,6 +34,7 @@ TRAINING = dict(
 )
 EVALUATION = dict(
     val_l1=0.321,
+    train_l1=0.33,
     val_detail=1.1,
     val_contrast=0.87,
     val_variation=0.73,
@@ -60,7 +61,7 @@ def last(**values):
 
 
 WON = dict(disc_real_accuracy=0.999, disc_fake_accuracy=0.995)
-BEST, WORSE = dict(val_l1=0.28), dict(val_l1=0.30, gen_l1_loss=0.2)
+BEST, WORSE = dict(val_l1=0.28), dict(val_l1=0.30, train_l1=0.31)
 
 
 @pytest.mark.parametrize(
@@ -163,10 +164,12 @@ def test_a_resumed_run_gets_the_warnings_of_an_uninterrupted_one(tmp_path):
     assert gained["val_detail"] == pytest.approx(1.0)
     assert line == (
         "health: discriminator right on 86% of real and 84% of generated patches; gradient norm 20, 5 times the "
-        "discriminator's; training L1 0.2, steady; detail 1.00 of the targets'; "
+        "discriminator's; training L1 0.31, steady; detail 1.00 of the targets'; "
         f"grid {gained['val_grid_energy']:.1f} dB"
     )
-    assert warning.startswith("warning: validation is worse than at step 50 (L1 0.3 after 0.28) although the training ")
+    assert warning.startswith(
+        "warning: validation is worse than at step 50 (L1 0.3 after 0.28), but training pairs are "
+    )
     assert warning.endswith("; see docs/troubleshooting.md#overfitting")
 
 
