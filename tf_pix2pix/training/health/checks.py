@@ -111,8 +111,10 @@ def check_divergence(past: Sequence[Period], config: TrainConfig) -> str | None:
 def check_overfitting(past: Sequence[Period], config: TrainConfig) -> str | None:
     metric, measured = config.best_metric, [period.evaluation for period in past]
     best = best_evaluation(measured, metric)
-    since_best = measured[measured.index(best) + 1 :] if best else []
-    if len(since_best) < LASTING or f"train_{metric}" not in best or f"train_{metric}" not in measured[-1]:
+    if best is None or f"train_{metric}" not in best or f"train_{metric}" not in measured[-1]:
+        return None
+    since_best = measured[measured.index(best) + 1 :]
+    if len(since_best) < LASTING:
         return None
     least = badness(best[f"val_{metric}"], metric)
     values = [badness(evaluation[f"val_{metric}"], metric) for evaluation in since_best[-LASTING:]]
