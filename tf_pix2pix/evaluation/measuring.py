@@ -61,7 +61,7 @@ class Measures:
 
     def measure(self, part: Part) -> dict[str, Any]:
         """The values of each image, and of each trivial answer."""
-        gen_output, target_image = (self._target.to_float(one).numpy() for one in (part.generated, part.target))
+        gen_output, target_image = map(self._target.to_float_array, (part.generated, part.target))
         values = measure_pairs(gen_output, target_image)
         if self._target.depth != "uint8":
             values |= _in_file_units(part)
@@ -74,7 +74,7 @@ class Measures:
             confused[MODEL] = target_ids, gen_ids
         answers = {}
         if part.input is not None and self._input is not None and self._answers:
-            input_image = self._input.to_float(part.input).numpy()
+            input_image = self._input.to_float_array(part.input)
             for name, answer in self._answers.items():
                 answered = np.asarray(answer(input_image), np.float32)
                 answers[name] = {metric: of(answered, target_image) for metric, of in self._answer_metrics.items()}
@@ -103,7 +103,7 @@ class Measures:
 
     def accumulate(self, part: Part) -> None:
         """Adds images to the metrics of the whole set."""
-        gen_output, target_image = (self._target.to_float(one).numpy() for one in (part.generated, part.target))
+        gen_output, target_image = map(self._target.to_float_array, (part.generated, part.target))
         for grid, batch in zip(self._grids, (gen_output, target_image), strict=True):
             grid.update(batch)
         for one in self._sets:

@@ -71,7 +71,7 @@ class ImageStore:
         _write_preview(paths["generated"], generated, self._target)
         if paths["exact"] != paths["generated"]:
             images.write(paths["exact"], generated)
-        errors = error_map(*(self._target.to_float(image).numpy() for image in (generated, target_image)))
+        errors = error_map(*map(self._target.to_float_array, (generated, target_image)))
         _write_png(paths["error"], errors, error_colors())
 
     def note(self, name: str, digest: str) -> None:
@@ -112,7 +112,7 @@ def digest(*arrays: np.ndarray | None) -> str:
 
 
 def _write_preview(path: Path, image: np.ndarray, side: Side) -> None:
-    _write_png(path, image if side.depth == "uint8" else images.from_float(side.to_float(image)).numpy())
+    _write_png(path, image if side.depth == "uint8" else images.from_float(side.to_float_array(image)).numpy())
 
 
 def _write_png(path: Path, image: np.ndarray, palette: np.ndarray | None = None) -> None:
