@@ -46,7 +46,8 @@ class Measured:
     name: str
     variant: str = ""
     seconds: list[float] = field(default_factory=list)  # one value per repetition
-    facts: dict[str, Any] = field(default_factory=dict)  # those of Work; imported_gb and peak_gb, the memory
+    facts: dict[str, Any] = field(default_factory=dict)  # those of Work; imported_gb and peak_gb, the memory;
+    # cpu_seconds of all threads, one value per repetition and warm-up
     failure: str | None = None  # the reason; `seconds` is empty then
 
     @property
@@ -128,11 +129,13 @@ def _work(connection, contestant: Contestant) -> None:
     try:
         work, facts = _build(contestant)
         connection.send(facts)
+        cpu_seconds = []
         while connection.recv() == "repeat":
-            began = time.perf_counter()
+            began, cpu_began = time.perf_counter(), time.process_time()
             work.repetition()
+            cpu_seconds.append(time.process_time() - cpu_began)
             connection.send(time.perf_counter() - began)
-        connection.send({"peak_gb": memory_gb("VmHWM")})
+        connection.send({"peak_gb": memory_gb("VmHWM"), "cpu_seconds": cpu_seconds})
     except (EOFError, BrokenPipeError):  # the parent has ended
         return
     except Exception as error:

@@ -63,6 +63,7 @@ def test_a_verdict_needs_an_interval_without_zero():
     assert verdict("l1", {"value": 0.1, "low": 0.05, "high": 0.15}) == "worse"
     assert verdict("psnr", {"value": 0.1, "low": 0.05, "high": 0.15}) == "better"
     assert verdict("psnr", {"value": -0.1, "low": -0.15, "high": -0.05}) == "worse"
+    assert verdict("alternation", {"value": -9.0, "low": -10.0, "high": -8.0}) == "different"  # its ideal: the targets'
 
 
 def test_runs_on_other_images_are_refused(runs, tmp_path):

@@ -47,6 +47,6 @@ def test_many_images_leave_out_slow_metrics_of_answers():
 def test_metrics_without_a_value_are_left_out_with_the_reason():
     measures = measured({})
     assert "alternation" not in measures.metrics() and "grid_energy" not in measures.metrics()
-    lines = measures.left_out()
+    lines = measures.left_out(measures.metrics())
     assert [line.split(":")[0] for line in lines] == ["grid_energy", "alternation"]
     assert measures.labels() is None and measures.label_consistency() is None

@@ -39,6 +39,7 @@ def test_values_become_minus_one_to_one_and_return(side, bounds, levels):
     values = np.linspace(*bounds, 7).round().astype(side.depth).reshape(1, 7, 1)
     floats = side.to_float(values)
     assert (floats.numpy().min(), floats.numpy().max()) == (-1, 1)
+    np.testing.assert_array_equal(side.to_float_array(values), floats)
     back = side.from_float(floats).numpy()
     assert back.dtype == side.depth
     np.testing.assert_array_equal(back, values)
@@ -46,6 +47,7 @@ def test_values_become_minus_one_to_one_and_return(side, bounds, levels):
     if side.value_range:
         beyond = np.array([bounds[1] + 500], side.depth)
         assert side.to_float(beyond) == 1
+        assert side.to_float_array(beyond) == 1
 
 
 def test_images_are_converted_without_loss():

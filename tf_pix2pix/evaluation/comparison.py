@@ -157,10 +157,14 @@ def _difference(values: np.ndarray, first: np.ndarray) -> dict[str, Any]:
 
 
 def verdict(name: str, difference: dict[str, Any]) -> str:
-    """better, worse, or "no clear difference": whether the interval of a metric's difference includes 0."""
+    """better, worse, or "no clear difference" if the interval of a metric's difference includes 0; "different" for a
+    metric in which neither high nor low is better."""
     if "low" not in difference or difference["low"] <= 0 <= difference["high"]:
         return "no clear difference"
-    return "better" if (difference["value"] > 0) == bool(METRICS[name].higher_is_better) else "worse"
+    higher_is_better = METRICS[name].higher_is_better
+    if higher_is_better is None:
+        return "different"
+    return "better" if (difference["value"] > 0) == higher_is_better else "worse"
 
 
 def _write_page(directory: Path, facts: dict[str, Any], evaluations: Sequence[Evaluation], runs: Sequence[Run]) -> Path:

@@ -20,34 +20,35 @@ def gather(source: Source, measures: Measures, skipped: list[str], left_out: lis
     warnings = list(source.warnings)
     if skipped:
         warnings.append(f"skipped {len(skipped)} unusable images: {'; '.join(skipped)}")
-    warnings += _no_better(measures)
+    metrics, trivial = measures.metrics(), measures.trivial()
+    warnings += _no_better(metrics, trivial)
     return {
         "format_version": FORMAT_VERSION,
         "source": source.facts,
         "images": measures.count,
-        "metrics": measures.metrics(),
-        "trivial": measures.trivial(),
+        "metrics": metrics,
+        "trivial": trivial,
         "labels": measures.labels(),
         "label_consistency": measures.label_consistency(),
-        "left_out": left_out + measures.left_out(),
+        "left_out": left_out + measures.left_out(metrics),
         "warnings": warnings,
     }
 
 
-def _no_better(measures: Measures) -> list[str]:
+def _no_better(metrics: dict[str, Any], trivial: dict[str, Any]) -> list[str]:
     """A warning if a trivial answer is as good as the model, in pixel accuracy or L1."""
-    metric = "pixel_accuracy" if "pixel_accuracy" in measures.values else "l1"
-    answers = {answer: found[metric] for answer, found in measures.trivial().items()}
+    metric = "pixel_accuracy" if "pixel_accuracy" in metrics else "l1"
+    answers = {answer: found[metric] for answer, found in trivial.items()}
     if not answers:
         return []
     sign = 1.0 if METRICS[metric].higher_is_better else -1.0
     best = max(answers, key=lambda answer: sign * answers[answer]["value"])
-    own, trivial = measures.metrics()[metric]["value"], answers[best]
-    figures = f"{METRICS[metric].label} {own:.4g}, {best} {trivial['value']:.4g}"
+    own, found = metrics[metric]["value"], answers[best]
+    figures = f"{METRICS[metric].label} {own:.4g}, {best} {found['value']:.4g}"
     advice = "train longer, with more pairs, or check that inputs and targets belong together (pix2pix check-data)"
-    if sign * own <= sign * trivial["value"]:
+    if sign * own <= sign * found["value"]:
         return [f"no better than a trivial answer: {figures}; {advice}"]
-    if "behind" not in trivial or trivial["behind"]["low"] <= 0:
+    if "behind" not in found or found["behind"]["low"] <= 0:
         return [f"not clearly better than a trivial answer: {figures}; evaluate more images, or {advice}"]
     return []
 

@@ -3,15 +3,17 @@
 import hashlib
 import json
 import shutil
+import zlib
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from PIL import Image
 
 from tf_pix2pix import images
 from tf_pix2pix.errors import InputError
-from tf_pix2pix.evaluation.error_map import error_map
+from tf_pix2pix.evaluation.error_map import error_colors, error_map
 from tf_pix2pix.files import atomic_write
 from tf_pix2pix.sides import Side
 
@@ -69,8 +71,8 @@ class ImageStore:
         _write_preview(paths["generated"], generated, self._target)
         if paths["exact"] != paths["generated"]:
             images.write(paths["exact"], generated)
-        errors = error_map(*(self._target.to_float(image).numpy() for image in (generated, target_image)))
-        _write_png(paths["error"], errors)
+        errors = error_map(*map(self._target.to_float_array, (generated, target_image)))
+        _write_png(paths["error"], errors, error_colors())
 
     def note(self, name: str, digest: str) -> None:
         """Records that the images of a name are complete."""
@@ -110,9 +112,13 @@ def digest(*arrays: np.ndarray | None) -> str:
 
 
 def _write_preview(path: Path, image: np.ndarray, side: Side) -> None:
-    _write_png(path, image if side.depth == "uint8" else images.from_float(side.to_float(image)).numpy())
+    _write_png(path, image if side.depth == "uint8" else images.from_float(side.to_float_array(image)).numpy())
 
 
-def _write_png(path: Path, image: np.ndarray) -> None:
-    with atomic_write(path) as partial:
-        partial.write_bytes(images.encode(image, compression=1))  # five times as fast as 6, a fifth larger
+def _write_png(path: Path, image: np.ndarray, palette: np.ndarray | None = None) -> None:
+    """Writes uint8 [h, w, c]; with a palette, uint8 [256, 3], its colors at the places in [h, w, 1]."""
+    pixels = Image.fromarray(image[:, :, 0] if image.shape[2] == 1 else image)
+    if palette is not None:
+        pixels.putpalette(palette.tobytes())
+    with atomic_write(path) as partial:  # a third faster than level 1 alone, and as small
+        pixels.save(partial, format="PNG", compress_level=1, compress_type=zlib.Z_RLE)

@@ -2,8 +2,6 @@
 
 import numpy as np
 
-from tf_pix2pix import images
-
 
 def as_rgb(batch: np.ndarray) -> np.ndarray:
     """float32 [n, h, w, 1, 3 or 4] -> [n, h, w, 3]: gray is repeated, alpha ignored."""
@@ -28,7 +26,7 @@ class LabHistogram:
         """Adds pairs: float32 [n, h, w, c] in [-1, 1]."""
         for counts, batch in zip(self._counts, (gen_output, target_image), strict=True):
             for image in as_rgb(batch):
-                for channel, values in enumerate(rgb_to_lab(images.from_float(image).numpy())):
+                for channel, values in enumerate(rgb_to_lab(_to_8_bits(image))):
                     bins = np.rint(values / 2.0).astype(np.int64).ravel() + _LAB_BINS // 2
                     counts[channel] += np.bincount(bins, minlength=_LAB_BINS)
         self._images += len(gen_output)
@@ -53,6 +51,11 @@ _LINEAR = np.where(_LINEAR <= 0.04045, _LINEAR / 12.92, ((_LINEAR + 0.055) / 1.0
 # linear sRGB -> XYZ relative to the white of D65 (2 degrees), which scikit-image's rgb2lab uses, too
 _TO_XYZ = np.array([[0.412453, 0.357580, 0.180423], [0.212671, 0.715160, 0.072169], [0.019334, 0.119193, 0.950227]])
 _TO_XYZ = (_TO_XYZ / np.array([[0.95047], [1.0], [1.08883]])).astype(np.float32)
+
+
+def _to_8_bits(values: np.ndarray) -> np.ndarray:
+    """images.from_float in NumPy: six times as fast for one image."""
+    return np.clip(np.rint((values + np.float32(1.0)) * np.float32(127.5)), 0.0, 255.0).astype(np.uint8)
 
 
 def rgb_to_lab(image: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:

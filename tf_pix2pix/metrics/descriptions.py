@@ -39,5 +39,7 @@ METRICS = {
     "sliced_wasserstein": Metric("sliced Wasserstein", "x 1000", False, "distance of patch statistics at each scale"),
     "lab_histogram": Metric("Lab histogram", "", True, "overlap of color histograms in Lab (paper, figure 7)"),
     "grid_energy": Metric("grid energy", "dB", False, "excess energy at the strides of the upsampling: a visible grid"),
-    "alternation": Metric("alternation", "squared levels", False, "pixel-to-pixel zigzag where the target is smooth"),
+    "alternation": Metric(
+        "alternation", "squared levels", None, "pixel-to-pixel zigzag where the target is smooth; below 0: edges there"
+    ),
 }
