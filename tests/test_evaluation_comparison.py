@@ -53,7 +53,7 @@ def test_files_lie_in_the_folders_of_the_runs(compared, runs):
     links = re.findall('src="([^"]*)"', page)
     assert len(links) == 4 * 4 and not re.search("https?://", page)
     assert all((compared.directory / unquote(link)).exists() for link in links)
-    assert comparison.labels(compared.facts) == ["seed 1/run", "seed 2/run"]
+    assert comparison.labels([one["run"] for one in compared.facts["runs"]]) == ["seed 1/run", "seed 2/run"]
     assert "seed 1/run" in page and "seed%202" in page
 
 
