@@ -293,8 +293,10 @@ def test_bad_folders_are_one_line(tmp_path):
     images.write(b / "x.png", random_deep(0, 8, 8, 3))
     refused("images differ in depth: ", evaluate_folders, a, b, out)
     refused("inside .*b; choose another folder", evaluate_folders, a, b, b / "out")
-    (tmp_path / "empty").mkdir()
-    refused("neither folder has images", evaluate_folders, tmp_path / "empty", tmp_path / "empty", out)
+    for name in ("empty", "empty 2"):
+        (tmp_path / name).mkdir()
+    refused("the same folder as --targets; pass two folders", evaluate_folders, a, a, out)
+    refused("neither folder has images", evaluate_folders, tmp_path / "empty", tmp_path / "empty 2", out)
     assert not out.exists()
 
 

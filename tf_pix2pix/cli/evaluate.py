@@ -61,8 +61,11 @@ def _run(argv: list[str]) -> None:
     given, runs = parse_flags(argv, [flag for section in SECTIONS.values() for flag in section])
     _check(given, runs)
     with start_up_notes_hidden():
+        import tensorflow as tf
+
         from tf_pix2pix.evaluation import Options, evaluate, evaluate_folders
         from tf_pix2pix.evaluation.comparison import compare
+    tf.get_logger().setLevel("ERROR")  # several models are not a model traced several times, of which it warns
     options = Options(**{flag.name: given.pop(flag.name, flag.default) for flag in METRIC_FLAGS})
     if len(runs) > 1:
         comparison = compare(runs, options=options, **given)
