@@ -3,6 +3,7 @@
 import pytest
 from helpers import change, make_sides, random_image, write_image
 
+from tf_pix2pix.datasets import load_pairs
 from tf_pix2pix.evaluation.selection import select_images
 
 
@@ -21,8 +22,6 @@ def test_given_folders_and_direction_reach_the_training_pairs(folder):
     loaded = []
 
     def load(dataset, **places):
-        from tf_pix2pix.datasets import load_pairs
-
         loaded.append(places)
         return load_pairs(dataset, **places)
 
