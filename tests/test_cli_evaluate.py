@@ -38,23 +38,27 @@ def test_a_run_gets_a_table_and_the_path_of_the_report(run, run_dir):
     code, out, err = run(run_dir, "--max_images=2")
     assert code == 0 and "error" not in err
     lines = out.splitlines()
-    lines = lines[next(i for i, line in enumerate(lines) if "2 images of the test split" in line) :]
-    assert lines[0].startswith(f"{run_dir}, best checkpoint, step 1: 2 images of the test split of ")
-    assert " ".join(lines[1].split()) == "metric value 95 % interval unit targets best trivial answer"
-    labels = [line[:20].strip() for line in lines[2:]]
+    title = f"{run_dir}, best checkpoint, step 1: 2 images of the test split of {run_dir.parent}/set, 32x32 pixels"
+    assert f"evaluating {title}" in lines
+    lines = lines[lines.index(title) :]
+    assert lines[1].startswith("No better than nothing: L1 ") and "of the best trivial answer (" in lines[1]
+    assert " ".join(lines[3].split()) == "metric value 95 % interval unit better targets best trivial answer verdict"
+    labels = [line[:20].strip() for line in lines[4:]]
     assert labels[:3] == ["L1", "MSE", "PSNR"] and "grid energy" in labels
     assert [line for line in lines if line.startswith("left out: fid_keras, kid_keras: ")]
     assert [line for line in lines if line.startswith("warning: no better than a trivial answer: L1 ")]
-    assert lines[-1] == str(run_dir / "evaluation" / "test" / "report.html")
+    assert lines[-1] == "report: " + str(run_dir / "evaluation" / "test" / "report.html")
 
 
 def test_two_runs_get_one_table(run, run_dir, tmp_path):
     other = shutil.copytree(run_dir, tmp_path / "other")
     code, out, _ = run(run_dir, other, "--max_images=2", f"--output_dir={tmp_path}/out")
     assert code == 0
-    assert "2 images of the test split of " in out and "; differences from run\n" in out
-    assert "no clear difference" in out
-    assert out.splitlines()[-1] == f"{tmp_path}/out/comparison.html"
+    assert "2 images of the test split of " in out and "difference from run" in out
+    assert out.count("no clear difference") == 6
+    assert out.splitlines()[-1] == f"report: {tmp_path}/out/comparison.html"
+    for name in ("run", "other"):
+        assert (tmp_path / "out" / name / "report.html").exists()
 
 
 def test_two_folders_need_no_run(run, tmp_path):
@@ -62,8 +66,8 @@ def test_two_folders_need_no_run(run, tmp_path):
         write_image(tmp_path / name / "x.png", random_image(len(name), 8, 8))
     code, out, _ = run(f"--generated={tmp_path}/g", f"--targets={tmp_path}/t", f"--output_dir={tmp_path}/out")
     assert code == 0
-    assert f"{tmp_path}/g: 1 image of the {tmp_path}/t\n" in out
-    assert out.splitlines()[-1] == f"{tmp_path}/out/report.html"
+    assert f"\n{tmp_path}/g: 1 image of {tmp_path}/t\n" in out
+    assert out.splitlines()[-1] == f"report: {tmp_path}/out/report.html"
 
 
 @pytest.mark.parametrize(
@@ -110,23 +114,35 @@ FACTS = {
         "grid_energy": {"value": 3.14159, "targets": -0.5},
     },
     "trivial": {
-        "median color": {"l1": {"value": 0.3}, "psnr": {"value": 20.0}},
+        "median color": {"l1": {"value": 0.4}, "psnr": {"value": 20.0}},
         "input image": {"l1": {"value": 0.2}, "psnr": {"value": None}},
     },
+    "label_consistency": {
+        "generated": {"mean_iou": {"value": 0.25, "low": 0.2, "high": 0.3}},
+        "targets": {"mean_iou": {"value": 0.5}},
+    },
     "left_out": ["fid: why"],
-    "warnings": [],
+    "warnings": ["line"],
 }  # fmt: skip
 
 
-def test_the_table_marks_better_and_worse():
+def test_the_table_begins_with_the_verdict_and_marks_better_and_worse():
     assert table(FACTS).splitlines() == [
         "runs/a, best checkpoint, step 9: 1 image of the test split of set, 8x16 pixels",
-        "metric       value  95 % interval  unit  targets  best trivial answer",
-        "L1           0.25   0.2 to 0.3                    0.2 (input image)    worse",
-        "PSNR         20                    dB             20 (median color)    equal",
-        "grid energy  3.142                 dB    -0.5",
+        "No better than nothing: L1 0.25, of the best trivial answer (input image) 0.2",
+        "",
+        "metric       value  95 % interval  unit  better  targets  best trivial answer  verdict",
+        "L1           0.25   0.2 to 0.3           lower            0.2 (input image)    worse",
+        "PSNR         20                    dB    higher           20 (median color)    worse",
+        "grid energy  3.142                 dB    lower   -0.5",
+        "",
+        "label consistency  mean IoU  95 % interval",
+        "generated photos   0.25      0.2 to 0.3",
+        "real photos        0.5",
+        "",
         "note: a note",
         "left out: fid: why",
+        "warning: line",
     ]
 
 
@@ -136,12 +152,23 @@ def test_the_comparison_table_has_differences_from_the_first_run():
         "images": 4,
         "metrics": {"l1": [{"value": 0.25}, {"value": 0.2}], "fid": [None, {"value": 30.0}]},
         "differences": {"l1": [{"value": -0.05, "low": -0.06, "high": -0.04, "n": 4}]},
+        "label_consistency": {"runs": [{"mean_iou": {"value": x}} for x in (0.1, 0.2)],
+                              "targets": {"mean_iou": {"value": 0.3, "low": 0.2, "high": 0.4}}},
         "warnings": ["runs/b: line"],
-    }
+    }  # fmt: skip
     assert comparison_table(facts).splitlines() == [
-        "4 images of the test split of set; differences from a",
-        "metric  a     b    difference  95 % interval",
-        "L1      0.25  0.2  -0.05       -0.06 to -0.04  better",
-        "FID           30",
+        "4 images of the test split of set",
+        "",
+        "metric  better  run  value  difference from a  95 % interval   verdict",
+        "L1      lower   a    0.25",
+        "                b    0.2    -0.05              -0.06 to -0.04  better",
+        "FID     lower   a",
+        "                b    30",
+        "",
+        "label consistency  mean IoU  95 % interval",
+        "real photos        0.3       0.2 to 0.4",
+        "a                  0.1",
+        "b                  0.2",
+        "",
         "warning: runs/b: line",
     ]

@@ -12,7 +12,7 @@ from helpers import make_run, make_sides, random_deep, random_image, write_image
 from tf_pix2pix import files, images
 from tf_pix2pix.datasets import load_pairs
 from tf_pix2pix.errors import InputError
-from tf_pix2pix.evaluation import Options, evaluate, evaluate_folders, pipeline, sources
+from tf_pix2pix.evaluation import Options, evaluate, evaluate_folders, pipeline, selection
 from tf_pix2pix.evaluation import options as evaluation_options
 from tf_pix2pix.inference import make_translate
 from tf_pix2pix.input_pipeline import prepare_examples
@@ -244,7 +244,7 @@ def test_folders_have_the_figures_of_the_run(tiny_copy, tmp_path):
             shutil.copy(found.directory / row["images"][part], tmp_path / part / f"{row['name']}.png")
     same = evaluate_folders(tmp_path / "generated", tmp_path / "target", tmp_path / "scores")
     assert same.metrics == found.metrics
-    assert same.facts["left_out"][0] == "trivial answers: need the training images of a run"
+    assert same.facts["left_out"][0] == "trivial answers: they are made from the training images of a run"
     assert [*same.rows[0]["images"]] == ["generated", "target", "error"]
     read_results(tmp_path / "scores")
 
@@ -293,8 +293,10 @@ def test_bad_folders_are_one_line(tmp_path):
     images.write(b / "x.png", random_deep(0, 8, 8, 3))
     refused("images differ in depth: ", evaluate_folders, a, b, out)
     refused("inside .*b; choose another folder", evaluate_folders, a, b, b / "out")
-    (tmp_path / "empty").mkdir()
-    refused("neither folder has images", evaluate_folders, tmp_path / "empty", tmp_path / "empty", out)
+    for name in ("empty", "empty 2"):
+        (tmp_path / name).mkdir()
+    refused("the same folder as --targets; pass two folders", evaluate_folders, a, a, out)
+    refused("neither folder has images", evaluate_folders, tmp_path / "empty", tmp_path / "empty 2", out)
     assert not out.exists()
 
 
@@ -361,8 +363,8 @@ def test_a_model_of_other_images_is_refused(tiny_copy, folder, tmp_path):
 
 def test_short_names_are_stems_or_numbers():
     names = ["a/x.png and b/x.jpg", "set: y.png", "synthetic_facades/test/3", "d/v1.2"]
-    assert sources.short_names(names) == ["x", "y", "3", "v1.2"]
-    assert sources.short_names(["a/x.png", "b/X.png"]) == ["0001", "0002"]
+    assert selection.short_names(names) == ["x", "y", "3", "v1.2"]
+    assert selection.short_names(["a/x.png", "b/X.png"]) == ["0001", "0002"]
 
 
 def test_the_last_images_are_measured_too(monkeypatch, tmp_path):

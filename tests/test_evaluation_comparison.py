@@ -1,5 +1,6 @@
 """Comparison: paired differences, verdicts, the page, and runs that do not compare."""
 
+import dataclasses
 import functools
 import json
 import re
@@ -53,8 +54,42 @@ def test_files_lie_in_the_folders_of_the_runs(compared, runs):
     links = re.findall('src="([^"]*)"', page)
     assert len(links) == 4 * 4 and not re.search("https?://", page)
     assert all((compared.directory / unquote(link)).exists() for link in links)
-    assert comparison.labels(compared.facts) == ["seed 1/run", "seed 2/run"]
+    assert comparison.labels([one["run"] for one in compared.facts["runs"]]) == ["seed 1/run", "seed 2/run"]
     assert "seed 1/run" in page and "seed%202" in page
+
+
+def test_each_data_set_is_loaded_once(runs, tmp_path, monkeypatch, capsys):
+    loaded = []
+    original = comparison.load_pairs
+    monkeypatch.setattr(
+        comparison, "load_pairs", lambda *args, **kwargs: loaded.append(args) or original(*args, **kwargs)
+    )
+    monkeypatch.setattr(evaluation_options, "trivial_answers", lambda *args, **kwargs: {})
+    found = compare(runs[1], output_dir=tmp_path / "out", max_images=1)
+    assert len(loaded) == 1
+    assert [one.directory.name for one in found.evaluations] == ["seed 1-run", "seed 2-run"]
+    assert all(one.directory.parent == tmp_path / "out" for one in found.evaluations)
+    printed = [line for line in capsys.readouterr().out.splitlines() if line.startswith("evaluating ")]
+    assert len(printed) == 2 and all(str(run) in line for run, line in zip(runs[1], printed, strict=True))
+
+
+def test_label_consistencies_stand_beside_each_other(compared):
+    def with_consistency(network):
+        return {
+            "label_consistency": {"generated": {"mean_iou": network}, "targets": {"mean_iou": 9}, "network": network}
+        }
+
+    def gathered(*networks):
+        changed = [
+            dataclasses.replace(one, facts=one.facts | with_consistency(network))
+            for one, network in zip(compared.evaluations, networks, strict=True)
+        ]
+        return comparison._gather(changed)
+
+    facts = gathered("n", "n")
+    assert facts["label_consistency"] == {"runs": [{"mean_iou": "n"}] * 2, "targets": {"mean_iou": 9}}
+    assert not [line for line in facts["warnings"] if "label consistency" in line]
+    assert [line for line in gathered("n", "m")["warnings"] if line.startswith("label consistency does not compare: ")]
 
 
 def test_a_verdict_needs_an_interval_without_zero():

@@ -8,6 +8,7 @@ from tf_pix2pix import images
 from tf_pix2pix.errors import InputError, RunError
 from tf_pix2pix.evaluation import label_consistency as module
 from tf_pix2pix.evaluation.label_consistency import LabelConsistency, label_consistency, train_label_network
+from tf_pix2pix.intervals import mean_interval
 
 COLORS = np.array([[0, 0, 170], [0, 255, 255], [255, 85, 0]], np.uint8)
 
@@ -56,7 +57,10 @@ def test_labels_read_from_photos_are_compared_with_the_label_maps(tmp_path):
             "class_accuracy": np.mean([hit.sum() / (asked == label).sum() for label, hit in enumerate(hits)]),
             "mean_iou": np.mean([h.sum() / ((asked == k) | (read == k)).sum() for k, h in enumerate(hits)]),
         }
-        assert results[name] == pytest.approx(expected)
+        assert {metric: found["value"] for metric, found in results[name].items()} == pytest.approx(expected)
+        interval = mean_interval(np.mean(asked == read, axis=(1, 2)))
+        assert results[name]["pixel_accuracy"] == pytest.approx(interval._asdict())
+        assert results[name]["mean_iou"].keys() == {"value", "low", "high", "n"}
     assert results["generated"] != results["targets"] and results["network"] == str(tmp_path / "network")
 
 
@@ -65,16 +69,19 @@ def test_the_label_network_is_trained_once_and_again_when_its_pairs_change(
 ):
     sides = make_sides()
     network = train_label_network(config, sides, steps=2)
-    assert (
-        f"training the label network once: 2 steps on 5 pairs; kept in {network.directory}" in capsys.readouterr().out
-    )
+    printed = [line for line in capsys.readouterr().out.splitlines() if "pairs: no " not in line]
+    mean_iou = network.records()[-1]["val_mean_iou"]
+    assert printed == [
+        f"training the label network once: 2 steps, about 1 minute on two CPU cores; cached in {network.directory}",
+        f"label network: step 2 of 2, mean IoU {mean_iou:.3f}",
+    ]
     assert network.config.direction == "AtoB" and network.sides.target.palette.colors == tuple(
         map(tuple, COLORS.tolist())
     )
 
     directories = []
 
-    def note(label_config, directory):
+    def note(label_config, directory, on_record):
         directories.append(directory)
         raise InputError("training")
 
@@ -96,12 +103,14 @@ def test_the_label_network_is_trained_once_and_again_when_its_pairs_change(
 
 def test_an_interrupted_training_goes_on(config, cache, monkeypatch, capsys):
     train = module.train
-    monkeypatch.setattr(module, "train", lambda label_config, to: train(dataclasses.replace(label_config, steps=1), to))
+    monkeypatch.setattr(
+        module, "train", lambda label_config, *rest: train(dataclasses.replace(label_config, steps=1), *rest)
+    )
     with pytest.raises(RunError, match="stopped at step 1 of 2; the same command resumes"):
         train_label_network(config, make_sides(), steps=2)
     monkeypatch.setattr(module, "train", train)
     assert train_label_network(config, make_sides(), steps=2).steps() == [2]
-    assert "resuming the label network at step 1" in capsys.readouterr().out
+    assert "resuming the label network at step 1: 2 steps, " in capsys.readouterr().out
 
 
 def test_a_run_is_measured(config, cache, tmp_path):

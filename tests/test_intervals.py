@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from tf_pix2pix.intervals import Interval, difference_interval, mean_interval
+from tf_pix2pix.intervals import Interval, difference_interval, mean_interval, pooled_interval
 
 
 def test_the_interval_of_students_t():
@@ -54,3 +54,22 @@ def test_intervals_cover_the_truth_in_93_to_97_percent_of_simulated_sets(name, n
     truth = DISTRIBUTIONS[name].mean()
     covered = np.mean([interval.low <= truth <= interval.high for interval in intervals])
     assert 0.93 <= covered <= 0.97
+
+
+def test_the_interval_of_a_statistic_of_sums():
+    values = np.random.default_rng(0).normal(3.0, 2.0, 28)
+    assert pooled_interval(lambda total: total / 28, values[:1]) == pytest.approx(
+        (values[0] / 28, np.nan, np.nan, 1), nan_ok=True
+    )
+    parts = np.stack([values, np.ones(28)], axis=1)  # the mean, as sum over count
+    assert pooled_interval(lambda total: total[0] / total[1], parts) == pytest.approx(mean_interval(values))
+
+
+def test_the_interval_of_a_ratio_of_sums_covers_the_true_one():
+    rng, covered = np.random.default_rng(1), 0
+    for _ in range(400):
+        sizes = rng.uniform(1.0, 3.0, 28)
+        parts = np.stack([sizes * rng.normal(0.5, 0.2, 28), sizes], axis=1)
+        interval = pooled_interval(lambda total: total[0] / total[1], parts)
+        covered += interval.low <= 0.5 <= interval.high
+    assert 0.92 <= covered / 400 <= 0.98

@@ -33,11 +33,7 @@ IMAGE_FLAGS = [
     Flag("max_images", "evaluate at most N images, evenly spaced over the split", int, auto="all", minimum=1),
     Flag("generated", "folder of generated images, without a run", requires="targets"),
     Flag("targets", "folder of their targets, with the same file names", requires="generated"),
-    Flag(
-        "output_dir",
-        "the folder for the results",
-        auto="RUN/evaluation/SPLIT; of a comparison RUN/evaluation/SPLIT-comparison",
-    ),
+    Flag("output_dir", "folder for the results", auto="RUN/evaluation/SPLIT; of a comparison SPLIT-comparison there"),
 ]
 DATA_FLAGS = [
     Flag("dataset", "another folder of pairs (of photos, for a task), or the name of a data set", auto="the run's"),
@@ -65,8 +61,11 @@ def _run(argv: list[str]) -> None:
     given, runs = parse_flags(argv, [flag for section in SECTIONS.values() for flag in section])
     _check(given, runs)
     with start_up_notes_hidden():
+        import tensorflow as tf
+
         from tf_pix2pix.evaluation import Options, evaluate, evaluate_folders
         from tf_pix2pix.evaluation.comparison import compare
+    tf.get_logger().setLevel("ERROR")  # several models are not a model traced several times, of which it warns
     options = Options(**{flag.name: given.pop(flag.name, flag.default) for flag in METRIC_FLAGS})
     if len(runs) > 1:
         comparison = compare(runs, options=options, **given)
@@ -108,7 +107,7 @@ def table(facts: dict[str, Any]) -> str:
     from tf_pix2pix.evaluation import describe
     from tf_pix2pix.evaluation.standing import compare, verdict
 
-    lines = [f"{format_count(facts['images'], 'image')}: {describe(facts['source'])}"]
+    lines = [describe(facts["source"], facts["images"])]
     if overall := verdict(facts):
         answer = overall["best_answer"]
         label, value, other = overall["metric"].label, _digits(overall["value"]), _digits(overall["answers"][answer])
@@ -119,16 +118,12 @@ def table(facts: dict[str, Any]) -> str:
         answer = compared["best_answer"]
         best = f"{_digits(compared['answers'][answer])} ({answer})" if answer else ""
         label, unit, better = _described(name)
-        targets = _digits(found.get("targets"))
-        rows.append(
-            (label, _digits(found["value"]), _interval(found), unit, better, targets, best, compared["standing"] or "")
-        )
+        value, targets = _digits(found["value"]), _digits(found.get("targets"))
+        rows.append((label, value, _interval(found), unit, better, targets, best, compared["standing"] or ""))
     lines += ["", *_aligned(rows)]
     if consistency := facts["label_consistency"]:
-        lines += [
-            "",
-            *_consistency({"generated photos": consistency["generated"], "real photos": consistency["targets"]}),
-        ]
+        photos = {"generated photos": consistency["generated"], "real photos": consistency["targets"]}
+        lines += ["", *_consistency(photos)]
     note = [f"note: {facts['source']['note']}"] if facts["source"]["note"] else []
     notes = [*note, *(f"left out: {line}" for line in facts["left_out"]), *(f"warning: {x}" for x in facts["warnings"])]
     return "\n".join([*lines, "", *notes])
@@ -161,11 +156,11 @@ def comparison_table(facts: dict[str, Any]) -> str:
 def _consistency(found: dict[str, dict[str, Any]]) -> list[str]:
     """A table of label consistencies: the title of each row -> metric -> value and interval."""
     names = [*next(iter(found.values()))]
-    rows = [["label consistency", *(word for name in names for word in (_described(name)[0], "95 % interval"))]]
-    for title, metrics in found.items():
-        rows.append(
-            [title, *(word for name in names for word in (_digits(metrics[name]["value"]), _interval(metrics[name])))]
-        )
+    rows = [["label consistency"], *([title] for title in found)]
+    for name in names:
+        rows[0] += [_described(name)[0], "95 % interval"]
+        for row, metrics in zip(rows[1:], found.values(), strict=True):
+            row += [_digits(metrics[name]["value"]), _interval(metrics[name])]
     return _aligned(rows)
 
 

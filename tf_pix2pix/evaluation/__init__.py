@@ -117,12 +117,12 @@ def evaluate_folders(
     return evaluate_source(open_folders(generated, targets, max_images=max_images), Path(output_dir), options)
 
 
-def describe(facts: dict[str, Any]) -> str:
-    """One line: the model and the images of an evaluation, from the entry "source" of metrics.json."""
+def describe(facts: dict[str, Any], count: int) -> str:
+    """One line: the model and the images of an evaluation, from the entry "source" of metrics.json and their number."""
     model = facts["model"] or f"{facts['run']}, {facts['checkpoint']} checkpoint, step {facts['step']:,}"
     split = f"the {facts['split']} split of " if facts["split"] in SPLITS else ""
     size = f", {facts['size'][0]}x{facts['size'][1]} pixels" if facts["size"] else ""
-    return f"{model}, on {split}{facts['dataset']}{size}"
+    return f"{model}: {format_count(count, 'image')} of {split}{facts['dataset']}{size}"
 
 
 def default_folder(run: Run, facts: dict[str, Any]) -> Path:
@@ -141,7 +141,7 @@ def evaluate_source(source: Source, directory: Path, options: Options) -> Evalua
         raise InputError(f"{source.facts['dataset']}: no images to evaluate")
     check_writable(directory)
     measures, left_out = make_measures(source, options)
-    print(f"evaluating {format_count(len(source.names), 'image')}: {describe(source.facts)}")
+    print(f"evaluating {describe(source.facts, len(source.names))}")
     with locked(directory, "evaluates into"):
         settings = None if source.identity is None else {**source.identity, **source.facts}
         store = ImageStore(directory, settings, source.target, source.settings and source.settings[1].input)

@@ -21,6 +21,8 @@ def open_folders(generated: str | os.PathLike, targets: str | os.PathLike, *, ma
     for flag, path in (("generated", generated), ("targets", targets)):
         if not Path(path).is_dir():
             raise InputError(f"--{flag}={path}: not a folder; pass a folder of images")
+    if Path(generated).resolve() == Path(targets).resolve():
+        raise InputError(f"--generated={generated}: the same folder as --targets; pass two folders")
     files = folder.match(Path(generated), Path(targets))
     if not files:
         raise InputError(f"--generated={generated}: neither folder has images ({', '.join(images.EXTENSIONS)})")

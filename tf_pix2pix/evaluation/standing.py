@@ -40,7 +40,7 @@ def compare(name: str, found: dict[str, Any], trivial: dict[str, dict[str, Any]]
 
 
 def verdict(facts: dict[str, Any]) -> dict[str, Any] | None:
-    """The comparison that stands for all: mean IoU of label maps, otherwise L1, or the first metric that has one.
+    """The comparison that stands for all: pixel accuracy of label maps, otherwise L1, or the first that compares.
 
     Args:
       facts: the contents of metrics.json.
@@ -50,7 +50,7 @@ def verdict(facts: dict[str, Any]) -> dict[str, Any] | None:
     """
     rows = {name: {**found, **compare(name, found, facts["trivial"])} for name, found in facts["metrics"].items()}
     compared = {name: row for name, row in rows.items() if row["standing"]}
-    name = next((name for name in ("mean_iou", "l1", *compared) if name in compared), None)
+    name = next((name for name in ("pixel_accuracy", "l1", *compared) if name in compared), None)
     if name is None:
         return None
     return {**compared[name], "metric": METRICS[name], "heading": VERDICTS[compared[name]["standing"]]}

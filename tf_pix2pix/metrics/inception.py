@@ -53,7 +53,7 @@ def find_weights(path: str | Path | None = None, download: bool = False) -> Weig
       download: if the cache lacks the file, Keras downloads it.
 
     Returns:
-      The weights; or None if there are none, for which how_to_get_weights() has a line.
+      The weights; None if no path is given and the cache lacks the file.
 
     Raises:
       InputError: the file is missing, is not such a file, or has the name of Keras' file but not its checksum; or the
@@ -76,11 +76,6 @@ def find_weights(path: str | Path | None = None, download: bool = False) -> Weig
             f"{path}: damaged or incomplete (its MD5 is not {KERAS_MD5}); delete it and {_how_to_get_file()}"
         )
     return Weights(path, network)
-
-
-def how_to_get_weights() -> str:
-    """One line for evaluations without weights."""
-    return f"fid_keras, kid_keras: the weights of InceptionV3 are missing; {_how_to_get_file()}"
 
 
 def _how_to_get_file() -> str:
