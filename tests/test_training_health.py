@@ -1,5 +1,6 @@
 """Health: every warning appears where it should and only there, and a run that is not finite saves its batches."""
 
+import math
 import re
 import time
 
@@ -87,6 +88,8 @@ def test_the_checks_leave_out_what_does_not_apply():
     assert warnings_of(last(gen_l1_loss=0.4), change(l1_weight=0.0)) == {}
     others = history(BEST, *[dict(val_l1=0.30)] * 3)  # the training loss stays
     assert warnings_of(others, TINY) == {}
+    undefined = history(BEST, *[dict(val_l1=math.nan, gen_l1_loss=0.1)] * 4)
+    assert warnings_of([{**one, "val_l1": math.nan} if "val_l1" in one else one for one in undefined], TINY) == {}
     alone = [{k: v for k, v in record.items() if "disc" not in k and "gan" not in k} for record in history()]
     assert warnings_of(alone, change(gan_weight=0.0)) == {}
     assert not featureless({"step": 3, "val_l1": 0.2})  # a record of an earlier release
@@ -103,6 +106,16 @@ def test_every_warning_has_a_section_in_the_manual():
 def smooth_images(count=6, size=64):
     small = np.random.default_rng(0).uniform(-1, 1, (count, 8, 8, 3)).astype(np.float32)
     return tf.image.resize(small, (size, size), "bicubic").numpy()
+
+
+def test_even_targets_and_tiny_images_leave_ratios_undefined():
+    even = np.full((2, 32, 32, 3), -0.39607844, np.float32)
+    assert not {"val_detail", "val_contrast", "val_variation"} & {*measure(random_images(32), even)}
+    assert "val_contrast" not in measure(random_images(2), random_images(2))
+
+
+def random_images(size):
+    return np.random.default_rng(1).uniform(-1, 1, (2, size, size, 3)).astype(np.float32)
 
 
 def measure(gen_output, target_image):

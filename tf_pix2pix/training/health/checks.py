@@ -114,7 +114,7 @@ def check_overfitting(past: Sequence[Period], config: TrainConfig) -> str | None
     before, now = past[best].loss, past[-1].loss
     if len(past) - 1 - best < LASTING or before is None or now is None or now > (1.0 - CHANGE) * before:
         return None
-    if any(value - values[best] <= CHANGE * abs(values[best]) for value in values[-LASTING:]):
+    if not all(value - values[best] > CHANGE * abs(values[best]) for value in values[-LASTING:]):  # NaN is not worse
         return None
     return (
         f"validation is worse than at step {past[best].evaluation['step']} ({METRICS[metric].label} "
