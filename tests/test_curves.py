@@ -136,6 +136,7 @@ def test_values_that_are_not_finite_are_left_out(make_history):
     records = gan_records()
     for record in records[1:6]:
         record |= {"gen_gan_loss": math.nan, "gen_l1_loss": math.inf, "gen_grad_norm": 0.0}
+    records[0]["trivial"] = {"median color": {"l1": math.nan, "psnr": math.inf}}
     run = make_history([*records, {"step": 310, "val_l1": math.nan, "val_psnr": math.inf}])
     assert History(run).best()["step"] == 200
     steps, values = History(run).values("gen_gan_loss")

@@ -1,5 +1,6 @@
 """Health: every warning appears where it should and only there, and a run that is not finite saves its batches."""
 
+import math
 import re
 import time
 
@@ -34,7 +35,6 @@ TRAINING = dict(
 )
 EVALUATION = dict(
     val_l1=0.321,
-    train_l1=0.33,
     val_detail=1.1,
     val_contrast=0.87,
     val_variation=0.73,
@@ -61,7 +61,7 @@ def last(**values):
 
 
 WON = dict(disc_real_accuracy=0.999, disc_fake_accuracy=0.995)
-BEST, WORSE = dict(val_l1=0.28), dict(val_l1=0.30, train_l1=0.31)
+BEST, WORSE = dict(val_l1=0.28), dict(val_l1=0.30, gen_l1_loss=0.2)
 
 
 @pytest.mark.parametrize(
@@ -72,7 +72,7 @@ BEST, WORSE = dict(val_l1=0.28), dict(val_l1=0.30, train_l1=0.31)
         ("dead_bottleneck", last(val_bottleneck=0.0), last(val_bottleneck=0.1)),
         ("discriminator_won", history({}, WON, WON, WON), history({}, {}, WON, WON)),
         ("divergence", last(gen_l1_loss=0.4), last(gen_l1_loss=0.35)),
-        ("overfitting", history(BEST, WORSE, WORSE, WORSE), history(BEST, WORSE, dict(val_l1=0.281), WORSE)),
+        ("overfitting", history(BEST, WORSE, WORSE, WORSE), history(BEST, WORSE, dict(val_l1=0.279), WORSE)),
         ("grid", last(val_grid_energy=6.7), last(val_grid_energy=3.1)),
         ("data_wait", last(data_wait=0.3), last(data_wait=0.15)),
     ],
@@ -86,8 +86,10 @@ def test_every_check_warns_where_it_should_and_only_there(name, sick, healthy):
 def test_the_checks_leave_out_what_does_not_apply():
     assert warnings_of([], TINY) == {}
     assert warnings_of(last(gen_l1_loss=0.4), change(l1_weight=0.0)) == {}
-    others = history(BEST, *[dict(val_l1=0.30)] * 3)  # the training loss stays
+    others = history(BEST, *[dict(val_l1=0.30, gen_l1_loss=0.28)] * 3)  # the training loss falls by a tenth, as usual
     assert warnings_of(others, TINY) == {}
+    undefined = history(BEST, *[dict(val_l1=math.nan, gen_l1_loss=0.1)] * 4)
+    assert warnings_of([{**one, "val_l1": math.nan} if "val_l1" in one else one for one in undefined], TINY) == {}
     alone = [{k: v for k, v in record.items() if "disc" not in k and "gan" not in k} for record in history()]
     assert warnings_of(alone, change(gan_weight=0.0)) == {}
     assert not featureless({"step": 3, "val_l1": 0.2})  # a record of an earlier release
@@ -104,6 +106,16 @@ def test_every_warning_has_a_section_in_the_manual():
 def smooth_images(count=6, size=64):
     small = np.random.default_rng(0).uniform(-1, 1, (count, 8, 8, 3)).astype(np.float32)
     return tf.image.resize(small, (size, size), "bicubic").numpy()
+
+
+def test_even_targets_and_tiny_images_leave_ratios_undefined():
+    even = np.full((4, 32, 32, 3), -0.39607844, np.float32)
+    assert not {"val_detail", "val_contrast", "val_variation"} & {*measure(random_images(32), even)}
+    assert "val_contrast" not in measure(random_images(2), random_images(2))
+
+
+def random_images(size):
+    return np.random.default_rng(1).uniform(-1, 1, (4, size, size, 3)).astype(np.float32)
 
 
 def measure(gen_output, target_image):
@@ -164,12 +176,13 @@ def test_a_resumed_run_gets_the_warnings_of_an_uninterrupted_one(tmp_path):
     assert gained["val_detail"] == pytest.approx(1.0)
     assert line == (
         "health: discriminator right on 86% of real and 84% of generated patches; gradient norm 20, 5 times the "
-        "discriminator's; training L1 0.31, steady; detail 1.00 of the targets'; "
+        "discriminator's; training L1 0.2, steady; detail 1.00 of the targets'; "
         f"grid {gained['val_grid_energy']:.1f} dB"
     )
-    assert warning.startswith(
-        "warning: validation is worse than at step 50 (L1 0.3 after 0.28), but training pairs are "
+    start = (
+        "warning: validation has not improved since step 50 (L1 0.3 after 0.28) although the training loss has fallen "
     )
+    assert warning.startswith(f"{start}by 35%")
     assert warning.endswith("; see docs/troubleshooting.md#overfitting")
 
 

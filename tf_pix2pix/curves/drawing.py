@@ -98,7 +98,8 @@ def _mark_best(axes, panel: Panel, history: History) -> list[float]:
             place = {"xy": (best["step"], value), "textcoords": "offset points", "xytext": (-8 if late else 8, 6)}
             style = {"ha": "right" if late else "left", "color": color, "fontsize": 9, "fontweight": "bold"}
             _write(axes, f"{value:.3g}", place, **style)
-        if trivial := best_trivial(history.trivial, key.removeprefix("val_")):
+        trivial = best_trivial(history.trivial, key.removeprefix("val_"))
+        if trivial and math.isfinite(trivial[1]):
             drawn.append(_draw_level(axes, trivial[1], trivial[0], color if len(keys) > 1 else INK))
     return drawn
 

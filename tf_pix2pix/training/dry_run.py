@@ -4,7 +4,10 @@ import contextlib
 import dataclasses
 import io
 import math
+import shutil
+import signal
 import tempfile
+import threading
 import time
 from pathlib import Path
 from typing import Any
@@ -39,6 +42,9 @@ def dry_run(config: TrainConfig, output_dir: str | Path) -> None:
             if len(records) == 1:  # later messages are about the temporary folder
                 silenced.enter_context(contextlib.redirect_stdout(io.StringIO()))
 
+        if threading.current_thread() is threading.main_thread():  # otherwise SIGTERM would leave the folder behind
+            before = signal.signal(signal.SIGTERM, signal.default_int_handler)
+            silenced.callback(signal.signal, signal.SIGTERM, before)
         if train(quick, folder, on_record).step < STEPS:  # a signal
             raise KeyboardInterrupt
         times.append(time.monotonic())
@@ -62,7 +68,9 @@ def dry_run(config: TrainConfig, output_dir: str | Path) -> None:
     print(f"  time    {format_duration(seconds)} for {left:,} of {total:,} steps, {step_seconds:.2g} s each,")
     print(f"          and {evaluations:,} evaluations, {format_duration(eval_seconds + save_seconds)} each")
     print(f"  memory  {peak_memory_gb():.1f} GB, and up to {cache_gb:.1f} GB for decoded images (--cache_gb)")
-    print(f"  disk    {format_size(_disk_bytes(config, total, sizes))} in {run_dir}")
+    existing = next(folder for folder in (run_dir.absolute(), *run_dir.absolute().parents) if folder.exists())
+    free = format_size(shutil.disk_usage(existing).free)
+    print(f"  disk    {format_size(_disk_bytes(config, total, sizes))} in {run_dir}, where {free} are free")
 
 
 def _disk_bytes(config: TrainConfig, total_steps: int, sizes: dict[str, int]) -> float:

@@ -121,6 +121,8 @@ def _describe_end(
         return f"stopped early at step {step:,} of {total_steps:,} after {duration}: {evaluated}; saved"
     if step == total_steps:
         return f"done: {done:,} steps in {duration}"
+    if step == 0:
+        return f"stopped before the first step after {duration}; the same command starts again"
     return f"stopped at step {step:,} of {total_steps:,} after {duration}, saved; the same command resumes"
 
 

@@ -101,7 +101,7 @@ class RunReporter:
         if self._best is None or rank(record, self._metric) < rank(self._best, self._metric):
             self._best = record
             checkpoints.save(self._run.checkpoints, "best", step, self._state.best_checkpoint())
-        tqdm.write(f"step {step:,}, validation: {format_metrics(values)}")
+        tqdm.write(wrap(f"step {step:,}, validation: {format_metrics(values)}"))
         for line in (self._describe(record), *health):
             tqdm.write(wrap(line, indent="  "))
         self._draw_curves()
@@ -127,14 +127,13 @@ class RunReporter:
         lines = []
         if self._best:
             values = {name: self._best[f"val_{name}"] for name in next(iter(self._trivial.values()))}
-            lines += [f"best step {self._best['step']:,}, validation: {format_metrics(values)}"]
+            lines += [wrap(f"best step {self._best['step']:,}, validation: {format_metrics(values)}")]
             lines += [wrap(verdict(self._best, self._trivial, self._metric))]
         run_dir = shlex.quote(str(self._run.directory))
-        return [
-            *lines,
-            f"next: pix2pix evaluate {run_dir}",
-            f"      pix2pix translate --model={run_dir} IMAGES --output=FOLDER",
-        ]
+        if self._run.steps():
+            lines += [f"next: pix2pix evaluate {run_dir}"]
+            lines += [f"      pix2pix translate --model={run_dir} IMAGES --output=FOLDER"]
+        return lines
 
 
 def wrap(line: str, indent: str = "") -> str:

@@ -12,6 +12,7 @@ from tf_pix2pix.metrics.grid import GridEnergy
 
 BLOCK = 8  # pixels: averages over blocks of this side contain neither noise nor the grid of upsampling
 MAX_INNERMOST = 16  # images whose innermost activations are computed, which takes half a translation each
+EVEN = 1e-6  # statistics of targets that are all one color, but for rounding
 RESPONSE = 1e-6  # a unit whose activations have a smaller standard deviation over the images does not respond
 
 
@@ -43,7 +44,7 @@ class ValidationImages:
         val_bottleneck: share of the innermost units of a U-Net that respond to the input.
         """
         generated, targets = self._generated.results(), self._targets.results()
-        ratios = {f"val_{name}": generated[name] / targets[name] for name in generated if targets[name] > 0}
+        ratios = {f"val_{name}": generated[name] / targets[name] for name in generated if targets[name] > EVEN}
         grids = {"val_grid_energy": self._generated.grid.worst, "val_grid_energy_targets": self._targets.grid.worst}
         values = ratios | {name: value for name, value in grids.items() if math.isfinite(value)}
         if len(self._activations) > 1:
@@ -63,8 +64,9 @@ class _Statistics:
         n, height, width, channels = batch.shape
         self._count += n
         self._gradient += n * sum(float(np.abs(np.diff(batch, axis=axis)).mean()) for axis in (1, 2))
-        rows, columns = height // BLOCK, width // BLOCK
-        blocks = batch[:, : rows * BLOCK, : columns * BLOCK].reshape(n, rows, BLOCK, columns, BLOCK, channels)
+        side = min(BLOCK, height, width)
+        rows, columns = height // side, width // side
+        blocks = batch[:, : rows * side, : columns * side].reshape(n, rows, side, columns, side, channels)
         self._contrast += float(blocks.mean(axis=(2, 4)).std(axis=(1, 2)).mean(axis=1).sum())
         self._sum = self._sum + batch.sum(axis=0, dtype=np.float64)
         self._squares = self._squares + np.square(batch, dtype=np.float64).sum(axis=0)
