@@ -13,7 +13,8 @@ from pathlib import Path
 import numpy as np
 
 from tf_pix2pix.datasets import load_pairs
-from tf_pix2pix.evaluation.label_consistency import STEPS, LabelConsistency, train_label_network
+from tf_pix2pix.evaluation.label_consistency import LabelConsistency
+from tf_pix2pix.evaluation.label_network import STEPS, train_label_network
 from tf_pix2pix.inference import make_translate
 from tf_pix2pix.input_pipeline import prepare_examples, validation_batches
 from tf_pix2pix.metrics import PAIRED_METRICS, ConfusionMatrix

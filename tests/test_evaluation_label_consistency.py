@@ -6,8 +6,9 @@ from helpers import change, make_run, make_sides, random_image, write_image
 
 from tf_pix2pix import images
 from tf_pix2pix.errors import InputError, RunError
-from tf_pix2pix.evaluation import label_consistency as module
-from tf_pix2pix.evaluation.label_consistency import LabelConsistency, label_consistency, train_label_network
+from tf_pix2pix.evaluation import label_network as module
+from tf_pix2pix.evaluation.label_consistency import LabelConsistency, label_consistency
+from tf_pix2pix.evaluation.label_network import train_label_network
 from tf_pix2pix.intervals import mean_interval
 
 COLORS = np.array([[0, 0, 170], [0, 255, 255], [255, 85, 0]], np.uint8)

@@ -7,7 +7,8 @@ from typing import Any
 import numpy as np
 
 from tf_pix2pix.errors import InputError
-from tf_pix2pix.evaluation.label_consistency import LabelConsistency, train_label_network
+from tf_pix2pix.evaluation.label_consistency import LabelConsistency
+from tf_pix2pix.evaluation.label_network import train_label_network
 from tf_pix2pix.evaluation.measuring import Measures
 from tf_pix2pix.evaluation.sources import Source
 from tf_pix2pix.input_pipeline import prepare_examples
