@@ -43,7 +43,7 @@ class Health:
         records = [*self._records, {**evaluation, **gained}]
         found = warnings_of(records, self._config)
         anchors = {name: f"docs/troubleshooting.md#{name.replace('_', '-')}" for name in found}
-        before = next((record["health"] for record in reversed(self._records) if "health" in record), [])
+        before: list[str] = next((record["health"] for record in reversed(self._records) if "health" in record), [])
         lines = [describe(periods(records))]
         lines += [f"warning: {text}; see {anchors[name]}" for name, text in found.items() if name not in before]
         if again := [name for name in found if name in before]:
