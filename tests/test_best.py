@@ -65,6 +65,7 @@ def test_evaluations_since_the_best_decide_about_an_early_stop(values, since):
 
 def test_trivial_answers_come_from_the_records():
     assert saved_trivial([{"step": 0, "trivial": TRIVIAL}, {"step": 1}]) == TRIVIAL
+    assert saved_trivial([{"step": 0, "trivial": {}}, {"step": 4, "trivial": TRIVIAL}]) == TRIVIAL  # the latest
     assert saved_trivial([{"step": 0}]) == {}
     assert best_trivial(TRIVIAL, "l1") == ("median color of each label", 0.2)
     assert best_trivial(TRIVIAL, "psnr") == ("median color of each label", 17.0)

@@ -7,7 +7,6 @@ import signal
 import pytest
 from helpers import TINY, change
 
-from tf_pix2pix import training
 from tf_pix2pix.errors import InputError
 from tf_pix2pix.run import Run
 from tf_pix2pix.training import dry_run as dry
@@ -87,14 +86,6 @@ def test_a_signal_ends_a_dry_run(tmp_path, own_temporary_folder, monkeypatch):
     with pytest.raises(KeyboardInterrupt):
         dry_run(TINY, tmp_path / "run")
     assert not any(own_temporary_folder.iterdir())
-
-
-def test_sigterm_before_the_first_step_leaves_no_folder(tmp_path, own_temporary_folder, monkeypatch):
-    handler = signal.getsignal(signal.SIGTERM)
-    monkeypatch.setattr(training, "build_state", lambda *args: signal.raise_signal(signal.SIGTERM))
-    with pytest.raises(KeyboardInterrupt):
-        dry_run(TINY, tmp_path / "run")
-    assert not any(own_temporary_folder.iterdir()) and signal.getsignal(signal.SIGTERM) is handler
 
 
 def test_the_disk_space_is_that_of_the_training(tmp_path, own_temporary_folder, monkeypatch):

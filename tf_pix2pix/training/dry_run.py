@@ -5,9 +5,7 @@ import dataclasses
 import io
 import math
 import shutil
-import signal
 import tempfile
-import threading
 import time
 from pathlib import Path
 from typing import Any
@@ -42,9 +40,6 @@ def dry_run(config: TrainConfig, output_dir: str | Path) -> None:
             if len(records) == 1:  # later messages are about the temporary folder
                 silenced.enter_context(contextlib.redirect_stdout(io.StringIO()))
 
-        if threading.current_thread() is threading.main_thread():  # otherwise SIGTERM would leave the folder behind
-            before = signal.signal(signal.SIGTERM, signal.default_int_handler)
-            silenced.callback(signal.signal, signal.SIGTERM, before)
         if train(quick, folder, on_record).step < STEPS:  # a signal
             raise KeyboardInterrupt
         times.append(time.monotonic())

@@ -105,9 +105,9 @@ def run_loop(
                 save(step)
             grid = reporter.sample(step)
     print(_describe_end(config, step - first, step, total_steps, stopped_early, time.monotonic() - started))
-    print(f"sample grid: {grid}")
     for line in reporter.summary():
         print(line)
+    print(f"sample grid: {grid}")
     return step
 
 
