@@ -25,7 +25,7 @@ class SetFacts:
       sizes: int32 [n, s, 2], (width, height). Here and in digests and hashes, 0 stands for an unreadable image.
       digests: uint64 [n, s], equal for equal pixels only.
       hashes: uint64 [n, s, 4] from duplicates.hash_of.
-      shifts: float32 [n, 5], the fields of registration.Shift; NaN if there is none.
+      shifts: float32 [n, 5], the fields of registration.Shift; NaN if missing.
       seams: float32 [n], seams.pair_seam_ratio, or middle_seam_ratio of a photo; NaN if unclear.
       statistics: (split, side, kind of image) -> their sums.
       colors: for each side, the colors of the pairs in color_sample; None if one has more than 8 bits a channel.

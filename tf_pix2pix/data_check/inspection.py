@@ -64,8 +64,8 @@ class PairFacts:
     Attributes:
       sides: the facts of each side; None if it is unreadable.
       problems: (kind, text).
-      shift: B's against A; None if there is none.
-      seam: from seams.py, of A beside B, or of the halves of a photo; NaN if there is none.
+      shift: B's against A; None if missing.
+      seam: from seams.py, of A beside B, or of the halves of a photo; NaN if missing.
     """
 
     sides: list[ImageFacts | None]

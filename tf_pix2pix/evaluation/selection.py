@@ -112,7 +112,7 @@ def _is_undivided(dataset: str) -> bool:
 def _note(split: str, splits: dict[str, Pairs], count: int, config: TrainConfig, own: bool) -> str:
     """One line on the split, if the model may know its images already."""
     if split == "train" and own:
-        return "the training split: its images were learned, so the figures do not show how new images come out"
+        return "the training split: training has learned these images, so the figures say nothing about new ones"
     if split == "test" and _same_names(splits["test"], splits["val"]):
         chosen = ", on which the best checkpoint was chosen" if own else ""
         return f"the data set has no test split; this is the validation split{chosen}"

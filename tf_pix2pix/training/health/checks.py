@@ -89,7 +89,7 @@ def check_discriminator_won(past: Sequence[Period], config: TrainConfig) -> str 
     if len(past) < LASTING or not all(map(won, past[-LASTING:])):
         return None
     return (
-        f"the discriminator has told real and generated patches apart almost without error for {LASTING} evaluations: "
+        f"the discriminator has separated real from generated patches almost without error for {LASTING} evaluations: "
         "it no longer teaches the generator anything but that it has lost. Try --adversarial_loss=lsgan, fewer "
         "--discriminator_filters, or more training pairs"
     )
