@@ -49,7 +49,7 @@ def gan_records(evaluations=3, health=True, trivial=TRIVIAL):
 
 def colors(png):
     """The shades in an image."""
-    return set(Image.open(io.BytesIO(png)).convert("RGB").get_flattened_data())
+    return {color for _, color in Image.open(io.BytesIO(png)).convert("RGB").getcolors(maxcolors=2**24)}
 
 
 def shade(color):
