@@ -163,8 +163,8 @@ def test_warnings_in_training_have_their_latest_words(tmp_path, run):
 
 def test_the_page_needs_no_network_and_its_images_exist(page, tmp_path):
     links = [element.get(key) for _, element in page.elements for key in ("src", "href") if element.get(key)]
-    pictures = [unquote(link) for link in links if link.startswith("images/")]
-    assert len(pictures) == 12 and all((tmp_path / picture).is_file() for picture in pictures)
+    shown = [unquote(link) for link in links if link.startswith("images/")]
+    assert len(shown) == 12 and all((tmp_path / link).is_file() for link in shown)
     (curves,) = [link for link in links if link.startswith("data:image/png;base64,iVBOR")]
     assert all(link.startswith("#") for link in {*links} - {curves} if not link.startswith("images/"))
     assert not re.search(r"https?://|@import|url\(", (tmp_path / "report.html").read_text(encoding="utf-8"))

@@ -15,7 +15,7 @@ Record = dict[str, Any]
 Trivial = Mapping[str, Mapping[str, float]]
 
 FEATURELESS = 0.1  # val_contrast of blank images: 0.06 untrained, 0.00 at a rate of 2; trained from 0.41 on
-MARGIN = 0.01  # of the trivial answer's value: less is no improvement
+MARGIN = 0.01  # of the trivial answer's value: a smaller gain does not count
 _ADVICE = "try more --steps, check the pairs with pix2pix check-data, and see docs/troubleshooting.md"
 
 

@@ -80,7 +80,7 @@ class Run:
         """The folder and the step of a checkpoint: "best", "latest", or a step.
 
         The best is that on the validation split by config.best_metric: L1, or for classes mean IoU, unless best_by
-        names another metric. A generator of featureless images is the best only if there is no other. Before the first
+        names another metric. A generator of featureless images is the best only if all are. Before the first
         evaluation the best is the latest. Raises InputError if the checkpoint is missing.
         """
         found = {f"{step}": (self.checkpoints / f"step-{step:08d}", step) for step in self.steps()}

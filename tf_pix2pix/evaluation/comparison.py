@@ -17,6 +17,7 @@ from tf_pix2pix.curves import curves_png
 from tf_pix2pix.datasets import load_pairs
 from tf_pix2pix.errors import InputError
 from tf_pix2pix.evaluation import Evaluation, Options, default_folder, evaluate_source
+from tf_pix2pix.evaluation.report import page_environment
 from tf_pix2pix.evaluation.selection import Load, select_images
 from tf_pix2pix.evaluation.sources import open_model
 from tf_pix2pix.evaluation.store import digest
@@ -169,15 +170,7 @@ def verdict(name: str, difference: dict[str, Any]) -> str:
 
 def _write_page(directory: Path, facts: dict[str, Any], evaluations: Sequence[Evaluation], runs: Sequence[Run]) -> Path:
     """Writes comparison.html, with curves inside and images by their paths."""
-    from jinja2 import Environment, FileSystemLoader, StrictUndefined  # only reports need it
-
-    environment = Environment(
-        loader=FileSystemLoader(Path(__file__).parent),
-        autoescape=True,
-        trim_blocks=True,
-        lstrip_blocks=True,
-        undefined=StrictUndefined,
-    )
+    environment = page_environment()
     environment.filters["number"] = lambda value: "" if value is None else f"{value:.4g}"
     names, consistency = labels([run["run"] for run in facts["runs"]]), facts["label_consistency"]
     try:

@@ -26,6 +26,19 @@ from tf_pix2pix.training.health import describe, periods, warnings_of
 IMAGES = ("input", "generated", "target", "error")  # of a pair, in the order of the gallery
 
 
+def page_environment():
+    """The Jinja2 environment of the pages: templates beside this file, values escaped, unknown names refused."""
+    from jinja2 import Environment, FileSystemLoader, StrictUndefined  # loaded for pages only
+
+    return Environment(
+        loader=FileSystemLoader(Path(__file__).parent),
+        autoescape=True,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        undefined=StrictUndefined,
+    )
+
+
 def write_report(directory: Path, facts: dict[str, Any], rows: list[dict[str, Any]], run: Run | None) -> Path:
     """Writes report.html.
 
@@ -35,15 +48,7 @@ def write_report(directory: Path, facts: dict[str, Any], rows: list[dict[str, An
       rows: one for each image: "name", its metrics, and "images", the paths of its IMAGES, as far as they exist.
       run: the run, for its curves, warnings and config. None: generated images from elsewhere.
     """
-    from jinja2 import Environment, FileSystemLoader, StrictUndefined  # only reports need it
-
-    environment = Environment(
-        loader=FileSystemLoader(Path(__file__).parent),
-        autoescape=True,
-        trim_blocks=True,
-        lstrip_blocks=True,
-        undefined=StrictUndefined,
-    )
+    environment = page_environment()
     environment.filters |= {"number": format_number, "percent": format_percent}
     metrics = [
         {"name": name, "metric": _describe(name), **found, **standing.compare(name, found, facts["trivial"])}
